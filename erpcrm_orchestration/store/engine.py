@@ -1,0 +1,104 @@
+"""Connections to our database, and the named SQL files.
+
+`ERPCRM_DATABASE_URL` is `postgresql+psycopg://user:password@host:port/database`; a bare `postgresql://` is taken as the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from erpcrm_orchestration.domain.errors import InputError, StoreError
+
+VARIABLE = "ERPCRM_DATABASE_URL"
+DRIVER = "postgresql+psycopg"
+
+
+def parse_url(text: str, *, where: str = VARIABLE) -> URL:
+    """Return the URL with our driver; what is not PostgreSQL is refused without repeating the text: it may hold a password."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise InputError(
+            "E-DB-002", where, "not a database URL", "write postgresql+psycopg://user@host:5432/database"
+        ) from error
+    if url.get_backend_name() != "postgresql":
+        raise InputError("E-DB-003", where, f"{url.get_backend_name()} is not PostgreSQL", "give a PostgreSQL 15 or later")
+    return url.set(drivername=DRIVER)
+
+
+def create_engine(url: str | URL, *, pool_size: int = 5, application_name: str = "erpcrm") -> sa.Engine:
+    """Return an engine whose sessions are in UTC; nothing is connected yet."""
+    parsed = parse_url(url) if isinstance(url, str) else url.set(drivername=DRIVER)
+    return sa.create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        connect_args={"application_name": application_name, "options": "-c timezone=UTC", "connect_timeout": 10},
+    )
+
+
+def url_from_environment() -> str:
+    """Return ERPCRM_DATABASE_URL; raise InputError when it is missing or empty."""
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        raise InputError(
+            "E-DB-004", VARIABLE, "not set", 'start with `erpcrm up`, run `eval "$(erpcrm env)"`, or set it to your server'
+        )
+    return text
+
+
+def place_of(url: URL) -> str:
+    """Return host:port/database of a URL, never its user or password."""
+    host = url.host or url.query.get("host") or "local socket"
+    return f"{host}:{url.port or url.query.get('port') or 5432}/{url.database or ''}"
+
+
+@contextmanager
+def reported(engine: sa.Engine) -> Iterator[None]:
+    """Translate a lost or refused connection into a StoreError that names host and port and no password."""
+    try:
+        yield
+    except OperationalError as error:
+        if not (error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
+            raise
+        first = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+        raise StoreError(
+            "E-DB-001",
+            place_of(engine.url),
+            _without_password(first, engine.url),
+            "check that the server runs and that ERPCRM_DATABASE_URL is right, then repeat",
+        ) from error
+
+
+def _without_password(text: str, url: URL) -> str:
+    return text.replace(str(url.password), "***") if url.password else text
+
+
+@cache
+def load_sql(name: str) -> sa.TextClause:
+    """Return the statement of `store/sql/<name>.sql` with `:name` parameters."""
+    return sa.text(read_sql(name))
+
+
+@cache
+def read_sql(name: str) -> str:
+    """Return the text of `store/sql/<name>.sql`."""
+    return files("erpcrm_orchestration.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
+def run_script(connection: sa.Connection, name: str) -> None:
+    """Run the statements of `store/sql/<name>.sql` one after the other, in the connection's transaction."""
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise RuntimeError("the connection is closed")
+    driver.execute(read_sql(name))

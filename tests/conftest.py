@@ -1,0 +1,80 @@
+"""The real parts that tests run on: one PostgreSQL server per test session, one fresh database per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.store.embedded import EmbeddedServer
+from erpcrm_orchestration.store.engine import create_engine
+from erpcrm_orchestration.store.migrate import migrate
+
+NOON = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
+"""A Wednesday, 13:00 in Paris."""
+
+_database_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[EmbeddedServer]:
+    """A PostgreSQL server of this test process, on a Unix socket of its own."""
+    running = EmbeddedServer(tmp_path_factory.mktemp(f"pg-{worker_id}") / "data", durable=False)
+    running.start()
+    yield running
+    running.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: EmbeddedServer) -> str:
+    """The name of a migrated database that fresh ones are copied from."""
+    with psycopg.connect(_dsn(server), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    engine = create_engine(server.url("migrated"))
+    migrate(engine, now=NOON)
+    engine.dispose()
+    return "migrated"
+
+
+@pytest.fixture
+def database_url(server: EmbeddedServer, migrated_template: str) -> Iterator[sa.URL]:
+    """The URL of a migrated, empty database of this test alone."""
+    name = f"test_{next(_database_numbers)}"
+    with psycopg.connect(_dsn(server), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{migrated_template}"')
+    yield server.url(name)
+    with psycopg.connect(_dsn(server), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def engine(database_url: sa.URL) -> Iterator[sa.Engine]:
+    """An engine on a migrated, empty database."""
+    made = create_engine(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands at Wednesday 2026-11-18 12:00 UTC until the test sets `clock.at`."""
+    return FixedClock(NOON)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the person's own installation."""
+    for name in [name for name in os.environ if name.startswith(("ERPCRM_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ERPCRM_HOME", str(tmp_path / "erpcrm-home"))
+
+
+def _dsn(server: EmbeddedServer) -> str:
+    return server.url(driver="postgresql").render_as_string(hide_password=False)
