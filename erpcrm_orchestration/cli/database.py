@@ -10,7 +10,7 @@ from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.engine import VARIABLE
 from erpcrm_orchestration.store.migrate import migrate, schema_version
 
-app = typer.Typer(help="The embedded PostgreSQL server.", no_args_is_help=True)
+app = typer.Typer(help="The embedded PostgreSQL server.")
 
 
 def migrate_command() -> None:
