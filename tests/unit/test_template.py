@@ -1,0 +1,139 @@
+"""Mail templates: one pass, escaped by part, and exact words for everything that is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.domain.template import FIELDS, STATE_FIELDS, Part, fields_of, problems, render, unknown_fields
+from erpcrm_orchestration.store.schema import interaction_state
+
+ALERT = {"sync_state_label": "Alerte > 30", "dossier_code": "998"}
+
+
+def test_A30_the_label_of_the_state_stands_where_FORM_etatsynchro_was() -> None:
+    assert render("Etat: FORM.etatsynchro", ALERT, part="subject") == "Etat: Alerte > 30"
+    assert render("Etat: FORM.etatsynchro", ALERT, part="text") == "Etat: Alerte > 30"
+    assert render("Etat: FORM.etatsynchro", ALERT, part="html") == "Etat: Alerte &gt; 30"
+
+
+def test_A31_an_unknown_field_is_found_before_anything_is_sent() -> None:
+    assert unknown_fields("FORM.xyz FORM.dossier_code FORM.xyz %abc% 100 %%") == ("xyz", "abc")
+    assert [str(error) for error in problems("FORM.dossier", where="template t subject")] == [
+        "E-MAIL-083 template t subject: unknown field FORM.dossier; did you mean dossier_code?"
+    ]
+
+
+def test_every_field_is_a_column_that_exists() -> None:
+    assert set(STATE_FIELDS) <= set(interaction_state.c.keys())
+    assert {"TOUT", "etatsynchro"} | set(STATE_FIELDS) == FIELDS
+
+
+def test_TOUT_prints_every_field_on_a_line_of_its_own() -> None:
+    lines = render("FORM.TOUT", ALERT, part="text").splitlines()
+    assert len(lines) == len(STATE_FIELDS)
+    assert lines[0] == "dossier_code: 998"
+    assert "sync_state_label: Alerte > 30" in lines
+    assert "<br>\ncrm_project_code: <br>" in render("FORM.TOUT", ALERT, part="html")
+
+
+@pytest.mark.parametrize("written", ["FORM.etatsynchro", "FORM.ETATSYNCHRO", "%etatsynchro%", "%Sync_State_Label%"])
+def test_the_case_of_a_name_does_not_matter(written: str) -> None:
+    assert render(written, ALERT, part="text") == "Alerte > 30"
+
+
+@pytest.mark.parametrize("text", ["form.html", "PLATFORM.dossier_code", "FORM. dossier_code", "FORM", "xFORM.xyz"])
+def test_what_only_resembles_a_field_is_plain_text(text: str) -> None:
+    assert render(text, ALERT, part="text") == text
+    assert unknown_fields(text) == ()
+
+
+def test_a_full_stop_after_a_field_belongs_to_the_sentence() -> None:
+    assert render("Dossier FORM.dossier_code.", ALERT, part="text") == "Dossier 998."
+
+
+def test_case_85_a_value_is_never_expanded_again() -> None:
+    values = {"dossier_code": "FORM.TOUT %crm_project_code% %%", "crm_project_code": "secret"}
+    assert render("FORM.dossier_code", values, part="text") == "FORM.TOUT %crm_project_code% %%"
+
+
+def test_case_86_a_value_is_escaped_in_the_html_part_only() -> None:
+    values = {"dossier_code": "<script>alert(\"x\")</script> & 'y'"}
+    assert render("<b>FORM.dossier_code</b>", values, part="html") == (
+        "<b>&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#x27;y&#x27;</b>"
+    )
+    assert render("FORM.dossier_code", values, part="text") == values["dossier_code"]
+
+
+@pytest.mark.parametrize(
+    ("char", "code"), [("\r", "000D"), ("\n", "000A"), ("\u2028", "2028"), ("\u2029", "2029"), ("\x1b", "001B")]
+)
+def test_case_78_a_control_character_in_a_subject_is_refused_with_the_name_of_the_field(char: str, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        render("Alert FORM.dossier_code", {"dossier_code": f"998{char}Bcc: evil@example.com"}, part="subject")
+    assert str(caught.value) == (
+        f"E-MAIL-078 subject: FORM.dossier_code contains control character U+{code}; a subject is one line of plain text"
+    )
+
+
+def test_case_78_the_template_itself_and_TOUT_cannot_break_a_subject() -> None:
+    with pytest.raises(
+        InputError, match=r"^E-MAIL-078 subject: the template contains control character U\+000A; a subject is one"
+    ):
+        render("a\nb", {}, part="subject")
+    with pytest.raises(
+        InputError, match=r"^E-MAIL-078 subject: FORM.TOUT contains control character U\+000A; a subject is one"
+    ):
+        render("FORM.TOUT", ALERT, part="subject")
+
+
+@pytest.mark.parametrize("part", ["subject", "text", "html"])
+def test_case_79_nul_is_refused_in_every_part(part: Part) -> None:
+    with pytest.raises(InputError) as caught:
+        render("FORM.dossier_code", {"dossier_code": "a\0b"}, part=part)
+    assert str(caught.value) == f"E-MAIL-079 {part}: FORM.dossier_code contains NUL (U+0000); remove it: no mail can carry it"
+    with pytest.raises(InputError, match=rf"^E-MAIL-079 {part}: the template contains NUL"):
+        render("a\0b", {}, part=part)
+
+
+def test_case_79_half_a_surrogate_is_refused_before_it_breaks_the_encoding() -> None:
+    with pytest.raises(InputError) as caught:
+        render("FORM.dossier_code", {"dossier_code": "a\ud800"}, part="text")
+    assert str(caught.value) == "E-MAIL-079 text: FORM.dossier_code contains half a surrogate (U+D800); send whole characters"
+
+
+def test_case_83_an_unknown_variable_is_refused_with_what_is_known() -> None:
+    with pytest.raises(InputError) as caught:
+        render("Bonjour %ab_frstname%", {"ab_firstname": "Zoé"}, part="text", where="task t150 text")
+    assert str(caught.value) == "E-MAIL-083 task t150 text: unknown field %ab_frstname%; did you mean ab_firstname?"
+    assert [str(error) for error in problems("%x%", where="t", known=("b", "a"))] == [
+        "E-MAIL-083 t: unknown field %x%; known: a, b"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "position"), [("100 %", 5), ("%ab_firstname", 1), ("50% or 60%", 3), ("%%%", 3), ("% name%", 1)]
+)
+def test_case_84_a_per_cent_sign_that_closes_nothing_is_refused(text: str, position: int) -> None:
+    expected = f"E-MAIL-084 text: per cent sign at character {position} closes no name; write %% for a per cent sign"
+    with pytest.raises(InputError) as caught:
+        render(text, {}, part="text")
+    assert str(caught.value) == expected
+    assert str(problems(text, where="text")[0]) == expected
+
+
+def test_case_84_two_per_cent_signs_are_one() -> None:
+    assert render("100 %% of FORM.dossier_code, %%dossier_code%%", ALERT, part="text") == "100 % of 998, %dossier_code%"
+
+
+def test_case_87_a_value_that_is_missing_becomes_nothing_or_is_refused() -> None:
+    assert render("[FORM.last_sync_at]", {"last_sync_at": None}, part="text") == "[]"
+    with pytest.raises(InputError) as caught:
+        render("FORM.last_sync_at", {"last_sync_at": None}, part="text", missing="refuse")
+    assert str(caught.value) == (
+        "E-MAIL-087 text: FORM.last_sync_at has no value; give it one, or let the template leave it empty"
+    )
+
+
+def test_fields_are_listed_as_they_are_written() -> None:
+    assert fields_of("FORM.TOUT %a% %% FORM.TOUT") == ("FORM.TOUT", "%a%")
