@@ -355,19 +355,27 @@ mail = sa.Table(
     sa.Column("on_uncertain", sa.Text, nullable=False),
     sa.Column("test_mode", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("uncertain_attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("not_before", Instant, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("claimed_at", Instant),
     sa.Column("sent_at", Instant),
     sa.Column("last_error", sa.Text),
     sa.UniqueConstraint("idempotency_key"),
     _one_of("state", "PENDING", "SENDING", "SENT", "UNCERTAIN", "FAILED", "SKIPPED"),
     _one_of("on_uncertain", "hold", "resend"),
     sa.CheckConstraint("state <> 'SENT' OR sent_at IS NOT NULL", name="sent_has_instant"),
+    sa.CheckConstraint("(state = 'SENDING') = (claimed_at IS NOT NULL)", name="sending_is_claimed"),
+    sa.CheckConstraint("state NOT IN ('FAILED', 'SKIPPED', 'UNCERTAIN') OR last_error IS NOT NULL", name="unsent_has_reason"),
     sa.Index("mail_open_idx", "not_before", postgresql_where=sa.text("state IN ('PENDING', 'SENDING', 'UNCERTAIN')")),
     sa.Index("mail_dossier_code_cause_idx", "dossier_code", "cause", "created_at"),
     schema="flow",
 )
-"""The mail outbox. `cause` is `interactions_alert`, `interactions_recovery`, `ticks_missed`..."""
+"""The mail outbox. `cause` is `interactions_alert`, `interactions_recovery`, `ticks_missed`...
+
+`sent_at`: when a first recipient was accepted; a row that is still PENDING with it has recipients to be tried again.
+`uncertain_attempts`: how often the answer to the whole message was lost.
+"""
 
 mail_recipient = sa.Table(
     "mail_recipient",
@@ -407,6 +415,7 @@ tick = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
     sa.Column("recorded_at", Instant, nullable=False),
     sa.Column("requested_at", Instant),
+    sa.Column("batch", sa.Text),
     sa.Column("run_id", sa.Text),
     sa.Column("closed_at", Instant),
     sa.Column("alerted_at", Instant),
@@ -418,7 +427,10 @@ tick = sa.Table(
     sa.Index("tick_unalerted_idx", "due_at", postgresql_where=sa.text("state = 'MISSED' AND alerted_at IS NULL")),
     schema="flow",
 )
-"""The ledger: exactly one row for every due tick, written before the run is requested and closed by the run."""
+"""The ledger: exactly one row for every due tick, written before the run is requested and closed by the run.
+
+`batch` names the request, and stands as a tag on the run that was made for it.
+"""
 
 refresh_request = sa.Table(
     "refresh_request",
@@ -430,6 +442,7 @@ refresh_request = sa.Table(
     sa.Column("notify", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("state", sa.Text, nullable=False, server_default="REQUESTED"),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("batch", sa.Text),
     sa.Column("run_id", sa.Text),
     sa.Column("closed_at", Instant),
     sa.Column("reason", sa.Text),

@@ -1,0 +1,224 @@
+"""The mail outbox: rows are written with their cause, claimed by one sender, and closed with what the server said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from erpcrm_orchestration.domain.configuration import OnUncertain
+from erpcrm_orchestration.domain.mail import (
+    GIVE_UP_AFTER,
+    INTERACTIONS_ALERT,
+    LONGEST_DELAY_MIN,
+    RESENT_AT_MOST,
+    RETRY_DELAYS_MIN,
+    Answer,
+    ClaimedMail,
+    MailDraft,
+    MailState,
+    RecipientState,
+    Settlement,
+    retry_delay,
+)
+from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store.engine import load_sql
+
+NO_RECIPIENTS = "no recipients"
+SENDER_ENDED = "the process that was sending it ended before an answer was written"
+
+mail = schema.mail
+recipient = schema.mail_recipient
+
+_resent = sa.and_(
+    mail.c.state == MailState.UNCERTAIN,
+    mail.c.on_uncertain == OnUncertain.RESEND,
+    mail.c.uncertain_attempts <= RESENT_AT_MOST,
+)
+_leaves = sa.or_(mail.c.state == MailState.PENDING, _resent)
+
+
+def enqueue(connection: sa.Connection, drafts: Sequence[MailDraft], *, now: datetime) -> list[int]:
+    """Store the drafts whose idempotency key is new, and return the ids of these, in the caller's transaction.
+
+    A draft without recipients is stored as SKIPPED, one that is held or has only refused recipients as FAILED, each with
+    its reason.
+    """
+    if not drafts:
+        return []
+    statement = insert(mail).on_conflict_do_nothing(index_elements=["idempotency_key"])
+    stored = connection.execute(
+        statement.returning(mail.c.mail_id, mail.c.idempotency_key), [_mail_row(draft, now) for draft in drafts]
+    )
+    ids = {row.idempotency_key: row.mail_id for row in stored}
+    first = {draft.idempotency_key: draft for draft in reversed(drafts)}
+    rows = [row for key, mail_id in ids.items() for row in _recipient_rows(first[key], mail_id, now)]
+    if rows:
+        connection.execute(insert(recipient).on_conflict_do_nothing(), rows)
+    return sorted(ids.values())
+
+
+def has_open(connection: sa.Connection, dossier_codes: Sequence[str], cause: str) -> set[str]:
+    """Return the dossiers that have a mail of this cause which will still leave by itself and has reached nobody yet."""
+    waiting = sa.or_(_leaves, mail.c.state == MailState.SENDING)
+    statement = (
+        sa.select(mail.c.dossier_code)
+        .distinct()
+        .where(mail.c.dossier_code == sa.any_(sa.literal(list(dossier_codes), sa.ARRAY(sa.Text))))
+        .where(mail.c.cause == cause, waiting, mail.c.sent_at.is_(None))
+    )
+    return set(connection.scalars(statement))
+
+
+def count_due(connection: sa.Connection, *, now: datetime, dead_before: datetime) -> int:
+    """Return how many mails a delivery at `now` would handle, those of a sender that ended included."""
+    dead = sa.and_(mail.c.state == MailState.SENDING, mail.c.claimed_at < dead_before)
+    statement = sa.select(sa.func.count()).select_from(mail).where(sa.or_(sa.and_(_leaves, mail.c.not_before <= now), dead))
+    return connection.scalar(statement) or 0
+
+
+def recover_dead(connection: sa.Connection, *, now: datetime, dead_before: datetime) -> list[int]:
+    """Mark what a sender that ended left behind as UNCERTAIN: whether it was accepted is not known."""
+    statement = (
+        sa.update(mail)
+        .where(mail.c.state == MailState.SENDING, mail.c.claimed_at < dead_before)
+        .values(
+            state=MailState.UNCERTAIN,
+            claimed_at=None,
+            uncertain_attempts=mail.c.uncertain_attempts + 1,
+            not_before=now,
+            last_error=SENDER_ENDED,
+        )
+        .returning(mail.c.mail_id)
+    )
+    return list(connection.scalars(statement))
+
+
+def spool(connection: sa.Connection, *, now: datetime, opening: datetime) -> int:
+    """Let everything that is due wait until the calendar opens, and return how many that are."""
+    statement = sa.update(mail).where(_leaves, mail.c.not_before <= now).values(not_before=opening)
+    return connection.execute(statement).rowcount
+
+
+def claim(connection: sa.Connection, *, now: datetime) -> ClaimedMail | None:
+    """Mark the next due mail as SENDING and return it; None when nothing is due."""
+    row = connection.execute(load_sql("claim_mail"), {"now": now, "resent_at_most": RESENT_AT_MOST}).one_or_none()
+    if row is None:
+        return None
+    people = connection.execute(
+        sa.select(recipient.c.address, recipient.c.state)
+        .where(recipient.c.mail_id == row.mail_id)
+        .order_by(recipient.c.address)
+    ).all()
+    return ClaimedMail(
+        mail_id=row.mail_id,
+        idempotency_key=row.idempotency_key,
+        subject=row.subject,
+        text=row.text,
+        html=row.html,
+        on_uncertain=OnUncertain(row.on_uncertain),
+        attempts=row.attempts,
+        uncertain_attempts=row.uncertain_attempts,
+        recipients=tuple(person.address for person in people if person.state != RecipientState.REFUSED),
+        pending=tuple(person.address for person in people if person.state == RecipientState.PENDING),
+        accepted_before=row.sent_at is not None,
+    )
+
+
+def close_attempt(connection: sa.Connection, claimed: ClaimedMail, outcome: Settlement, *, now: datetime) -> bool:
+    """Write what an attempt brought, in one transaction with the throttle of the anomaly.
+
+    False, and nothing written, when another sender has taken the mail over since.
+    """
+    uncertain = outcome.state is MailState.UNCERTAIN
+    wait = outcome.retry_after or (retry_delay(claimed.attempts) if uncertain else None) or timedelta(0)
+    values: dict[str, Any] = {
+        "state": outcome.state,
+        "claimed_at": None,
+        "not_before": now + wait,
+        "last_error": outcome.reason,
+        "uncertain_attempts": claimed.uncertain_attempts + (1 if uncertain else 0),
+    }
+    if outcome.accepted:
+        values["sent_at"] = sa.func.coalesce(mail.c.sent_at, now)
+    ours = sa.and_(mail.c.mail_id == claimed.mail_id, mail.c.attempts == claimed.attempts)
+    still_ours = mail.c.state.in_([MailState.SENDING, MailState.UNCERTAIN])
+    if connection.execute(sa.update(mail).where(ours, still_ours).values(values)).rowcount == 0:
+        return False
+    _answer(connection, claimed.mail_id, outcome.answers, now)
+    if outcome.accepted:
+        connection.execute(load_sql("note_alert_mail"), {"mail_id": claimed.mail_id, "cause": INTERACTIONS_ALERT, "at": now})
+    return True
+
+
+def defer_due(connection: sa.Connection, *, now: datetime, reason: str) -> tuple[int, int]:
+    """Let every due mail wait because no server can be reached; return how many wait and how many were given up."""
+    rows = connection.execute(
+        load_sql("defer_mails"),
+        {
+            "now": now,
+            "reason": reason,
+            "resent_at_most": RESENT_AT_MOST,
+            "give_up_after": GIVE_UP_AFTER,
+            "delays_min": list(RETRY_DELAYS_MIN),
+            "longest_delay_min": LONGEST_DELAY_MIN,
+        },
+    ).all()
+    given_up = sum(row.given_up for row in rows)
+    return len(rows) - given_up, given_up
+
+
+def _answer(connection: sa.Connection, mail_id: int, answers: Sequence[Answer], now: datetime) -> None:
+    connection.execute(
+        load_sql("answer_recipients"),
+        {
+            "mail_id": mail_id,
+            "at": now,
+            "addresses": [answer.address for answer in answers],
+            "states": [answer.state.value for answer in answers],
+            "answers": [answer.text for answer in answers],
+        },
+    )
+
+
+def _mail_row(draft: MailDraft, now: datetime) -> dict[str, Any]:
+    state, reason = _first_state(draft)
+    return {
+        "dossier_code": draft.dossier_code,
+        "cause": draft.cause,
+        "idempotency_key": draft.idempotency_key,
+        "subject": draft.subject,
+        "text": draft.text,
+        "html": draft.html,
+        "state": state,
+        "on_uncertain": draft.on_uncertain,
+        "test_mode": draft.test_mode,
+        "not_before": draft.not_before,
+        "created_at": now,
+        "last_error": reason,
+    }
+
+
+def _first_state(draft: MailDraft) -> tuple[MailState, str | None]:
+    if draft.held:
+        return MailState.FAILED, draft.held
+    if draft.recipients:
+        return MailState.PENDING, None
+    if draft.refused:
+        return MailState.FAILED, f"no recipient left: {draft.refused[0].text}"
+    return MailState.SKIPPED, NO_RECIPIENTS
+
+
+def _recipient_rows(draft: MailDraft, mail_id: int, now: datetime) -> list[dict[str, Any]]:
+    waiting = [
+        {"mail_id": mail_id, "address": address, "state": RecipientState.PENDING, "answer": None, "answered_at": None}
+        for address in draft.recipients
+    ]
+    refused = [
+        {"mail_id": mail_id, "address": answer.address, "state": answer.state, "answer": answer.text, "answered_at": now}
+        for answer in draft.refused
+    ]
+    return waiting + refused
