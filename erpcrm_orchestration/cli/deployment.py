@@ -1,0 +1,104 @@
+"""A Dagster deployment on this machine: its home, its environment, its programs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from sqlalchemy.engine import URL
+
+from erpcrm_orchestration.cli.processes import Child
+from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.store.engine import VARIABLE
+
+DAGSTER_DATABASE = "dagster"
+LONGEST_SOCKET_PATH = 100
+MODULE = "erpcrm_orchestration.definitions"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """`home` is ERPCRM_HOME, `database` our URL; Dagster's storage is the database `<ours>_dagster` of the same server."""
+
+    home: Path
+    database: URL
+    port: int
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def dagster_database(self) -> URL:
+        return self.database.set(database=f"{self.database.database}_{DAGSTER_DATABASE}")
+
+    @property
+    def code_socket(self) -> Path:
+        """The Unix socket of the code server: it has no authentication, so nobody else may reach it."""
+        short = self.dagster_home / "code.sock"
+        if len(str(short)) <= LONGEST_SOCKET_PATH:
+            return short
+        digest = hashlib.sha256(str(short).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"erpcrm-{os.getuid()}-{digest}.sock"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return what every program of the deployment needs, secrets included: for their environment only."""
+        return {
+            **os.environ,
+            VARIABLE: self.database.render_as_string(hide_password=False),
+            "DAGSTER_HOME": str(self.dagster_home),
+            "DAGSTER_PG_URL": self.dagster_database.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
+            "ERPCRM_HOME": str(self.home),
+            # A run over many dossiers plans one event for its partitions and writes materialisations in batches.
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",
+            "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def write_files(self) -> None:
+        """Write dagster.yaml and the workspace of the shared code server into the Dagster home."""
+        self.dagster_home.mkdir(parents=True, exist_ok=True)
+        settings = files("erpcrm_orchestration.deploy").joinpath("dagster.yaml").read_text(encoding="utf-8")
+        (self.dagster_home / "dagster.yaml").write_text(settings, encoding="utf-8")
+        workspace = {"load_from": [{"grpc_server": {"socket": str(self.code_socket), "location_name": MODULE}}]}
+        (self.dagster_home / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
+        (self.home / "logs").mkdir(exist_ok=True)
+
+    def children(self) -> list[Child]:
+        """Return the programs in the order of their start: code server, daemon, web server."""
+        environment = self.environment()
+        workspace = ["-w", str(self.dagster_home / "workspace.yaml")]
+        code = ["-m", "dagster", "api", "grpc", "-m", MODULE, "-a", "defs", "--socket", str(self.code_socket)]
+        web = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), *workspace]
+        return [
+            self._child("code-server", code, environment),
+            self._child("daemon", ["-m", "dagster._daemon", "run", *workspace], environment),
+            self._child("webserver", web, environment),
+        ]
+
+    def _child(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Child:
+        return Child(name, [sys.executable, *arguments], environment, self.home / "logs" / f"{name}.log")
+
+
+def free_port(wanted: int) -> int:
+    """Return the wanted port of loopback when nobody listens there; raise InputError E-RUN-002 otherwise."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise InputError("E-RUN-002", f"127.0.0.1:{wanted}", "something listens there", "give another --port") from error
+        port: int = probe.getsockname()[1]
+        return port

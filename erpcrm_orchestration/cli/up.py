@@ -1,0 +1,153 @@
+"""`erpcrm up`: database, code server, daemon and web server, until Ctrl-C; and `erpcrm env` for Dagster's own commands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from sqlalchemy.engine import URL
+
+from erpcrm_orchestration.cli.deployment import Deployment, free_port
+from erpcrm_orchestration.cli.processes import Child, Group, ProcessError
+from erpcrm_orchestration.cli.session import DATABASE, embedded_server, home
+from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.store.databases import ensure_database
+from erpcrm_orchestration.store.engine import VARIABLE, create_engine, parse_url, reported
+from erpcrm_orchestration.store.migrate import migrate
+from erpcrm_orchestration.store.single import only_one
+
+PORT = 3000
+START_PATIENCE_S = 90
+
+Say = Callable[[str], None]
+
+
+def up_command(port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = PORT) -> None:
+    """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI.
+
+    Example: erpcrm up --port 3000
+    """
+    stop = stop_on_signals()
+    with running(port, say=typer.echo) as (deployment, group):
+        typer.echo(f"Dagster UI  {deployment.url}")
+        typer.echo(f"logs        {deployment.home / 'logs'}")
+        typer.echo("Ctrl-C stops everything")
+        tend_until(stop, group, say=typer.echo)
+    typer.echo("stopped")
+
+
+def env_command() -> None:
+    """Print what Dagster's own commands need, for the shell.
+
+    Example: eval "$(erpcrm env)" && dagster asset materialize -m erpcrm_orchestration.definitions --select '*' --partition 998
+    """
+    deployment = prepare(PORT)
+    names = (VARIABLE, "DAGSTER_HOME", "DAGSTER_PG_URL", "ERPCRM_HOME")
+    environment = deployment.environment()
+    for name in names:
+        typer.echo(f"export {name}={shlex.quote(environment[name])}")
+
+
+def prepare(port: int) -> Deployment:
+    """Start the embedded server unless ERPCRM_DATABASE_URL names one, make and migrate the databases, write Dagster's files."""
+    database = _server_url()
+    deployment = Deployment(home(), database, port)
+    ensure_database(database)
+    ensure_database(deployment.dagster_database)
+    engine = create_engine(database)
+    try:
+        with reported(engine):
+            migrate(engine, now=SystemClock().now())
+    finally:
+        engine.dispose()
+    deployment.write_files()
+    return deployment
+
+
+@contextmanager
+def running(port: int, *, say: Say, extra: Callable[[Deployment], dict[str, str]] | None = None) -> Iterator[tuple[Deployment, Group]]:
+    """Run the deployment for the block; what was started here is stopped at its end, the embedded server too.
+
+    `extra` may start more and return further environment variables for the programs.
+    """
+    port = free_port(port)
+    was_alive = not _is_embedded() or embedded_server().is_alive()
+    try:
+        say("database: starting")
+        deployment = prepare(port)
+        with only_one(deployment.database):
+            added = extra(deployment) if extra else {}
+            children = deployment.children()
+            for child in children:
+                child.environment = {**child.environment, **added}
+            say("code server: starting")
+            deployment.code_socket.unlink(missing_ok=True)
+            with Group(children[:1]) as group:
+                _wait_for_socket(deployment, children[0])
+                for child in children[1:]:
+                    child.start()
+                    group.children.append(child)
+                _wait_for_port(deployment, children[-1])
+                yield deployment, group
+    finally:
+        if not was_alive:
+            embedded_server().stop()
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def tend_until(stop: threading.Event, group: Group, *, say: Say) -> None:
+    """Keep the children alive until the event is set."""
+    while not stop.wait(1):
+        for name in group.tend():
+            say(f"{name}: had ended, started again")
+
+
+def _is_embedded() -> bool:
+    return not os.environ.get(VARIABLE)
+
+
+def _server_url() -> URL:
+    if not _is_embedded():
+        return parse_url(os.environ[VARIABLE])
+    server = embedded_server()
+    server.start()
+    return server.url(DATABASE)
+
+
+def _wait_for_socket(deployment: Deployment, child: Child) -> None:
+    def listens() -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(str(deployment.code_socket)) == 0
+
+    _wait(listens, child)
+
+
+def _wait_for_port(deployment: Deployment, child: Child) -> None:
+    def listens() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(("127.0.0.1", deployment.port)) == 0
+
+    _wait(listens, child)
+
+
+def _wait(ready: Callable[[], bool], child: Child) -> None:
+    limit = time.monotonic() + START_PATIENCE_S
+    while not ready():
+        if not child.is_running or time.monotonic() > limit:
+            raise ProcessError("E-RUN-001", child.name, f"it did not start: {child.last_line()}", f"read {child.log_file}")
+        time.sleep(0.1)

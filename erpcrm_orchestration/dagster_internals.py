@@ -1,0 +1,100 @@
+"""Everything that leans on Dagster beyond its public interface, in one place, so that one canary test guards it.
+
+Written against dagster 1.13.27: tests/dagster/test_dagster_internals.py fails when a newer one behaves differently.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+from dagster._core.storage.dagster_run import DagsterRun
+
+PID = "pid"
+
+
+def pool_connections(instance: dg.DagsterInstance) -> None:
+    """Let a run reuse its connections to Dagster's storage: by default every event opens a new one, which costs more than the event."""
+    instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
+
+
+def latest_materializations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Iterable[str]
+) -> Mapping[str, int]:
+    """Return partition -> storage id of its latest materialisation, in one query."""
+    return instance.get_latest_storage_id_by_partition(asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions))
+
+
+def partition_evaluation(  # noqa: PLR0913 - what Dagster's event consists of
+    *,
+    asset_key: dg.AssetKey,
+    check_name: str,
+    partition: str,
+    passed: bool,
+    severity: dg.AssetCheckSeverity,
+    metadata: Mapping[str, object],
+    description: str | None,
+    run_id: str,
+    storage_id: int | None,
+) -> dg.AssetCheckEvaluation:
+    """Return the evaluation of a check for one partition; without the materialisation it targets, the UI would show nothing."""
+    target = None
+    if storage_id is not None:
+        target = AssetCheckEvaluationTargetMaterializationData(run_id=run_id, storage_id=storage_id, timestamp=time.time())
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key,
+        check_name=check_name,
+        partition=partition,
+        passed=passed,
+        severity=severity,
+        metadata=dict(metadata),
+        description=description,
+        target_materialization_data=target,
+    )
+
+
+def check_output(asset_key: dg.AssetKey, check_name: str) -> dg.Output[None]:
+    """Return what a step yields for a check whose evaluations it has logged itself, one for each partition."""
+    return dg.Output(None, output_name="__".join(asset_key.path) + f"_{check_name}")
+
+
+class WatchedRunLauncher(DefaultRunLauncher):
+    """The default launcher, able to tell run monitoring that a worker died together with the code server that watched it."""
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """FAILED when the worker's process is gone; RUNNING also while it is not known yet."""
+        pids = self._worker_pids(run.run_id)
+        if not pids or any(is_alive(pid) for pid in pids[-1:]):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"process {pids[-1]} of the run worker is gone")
+
+    def _worker_pids(self, run_id: str) -> Sequence[int]:
+        events = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        found = [event.dagster_event.engine_event_data.metadata.get(PID) for event in events if event.dagster_event]
+        return [int(value.text) for value in found if isinstance(value, dg.TextMetadataValue) and value.text]
+
+
+def is_alive(pid: int) -> bool:
+    """True for a process that runs; a zombie has a pid and is dead."""
+    if sys.platform != "linux":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in {"Z", "X"}

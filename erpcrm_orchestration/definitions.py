@@ -1,0 +1,41 @@
+"""The code location: names every module and builds the resources; no logic, no I/O."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from erpcrm_orchestration.assets.intake import intake
+from erpcrm_orchestration.assets.outbox import mail, outbound_call
+from erpcrm_orchestration.assets.supervision import interaction_state
+from erpcrm_orchestration.assets.watchers import watcher
+from erpcrm_orchestration.checks.installation import INSTALLATION
+from erpcrm_orchestration.jobs import JOBS
+from erpcrm_orchestration.resources import ClockResource, Database
+from erpcrm_orchestration.schedules.supervision import (
+    observe_supervision_schedule,
+    purge_expired_schedule,
+    refresh_interaction_state_schedule,
+)
+from erpcrm_orchestration.sensors.dossier import dossier_partition_sensor
+from erpcrm_orchestration.sensors.mail import mail_due_sensor
+from erpcrm_orchestration.sensors.supervision import lost_run_sensor, refresh_request_sensor
+from erpcrm_orchestration.sensors.watchers import data_hub_sensor, inter_company_sensor, mobility_sensor
+
+defs = dg.Definitions(
+    assets=[intake, interaction_state, watcher, mail, outbound_call],
+    asset_checks=INSTALLATION,
+    jobs=JOBS,
+    schedules=[refresh_interaction_state_schedule, observe_supervision_schedule, purge_expired_schedule],
+    sensors=[
+        dossier_partition_sensor,
+        refresh_request_sensor,
+        lost_run_sensor,
+        inter_company_sensor,
+        data_hub_sensor,
+        mobility_sensor,
+        mail_due_sensor,
+    ],
+    resources={"database": Database(url=dg.EnvVar("ERPCRM_DATABASE_URL")), "clock": ClockResource()},
+    # A step of the default executor costs seconds of process start; these are set-based and end in milliseconds.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,57 @@
+"""What can be run: each job is a verb over a selection of assets."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from erpcrm_orchestration.partitions import (
+    HUB_DATASET,
+    INTER_COMPANY_TASK,
+    INTERACTION_STATE,
+    LOGBOOK_ENTRY,
+    MAIL,
+    OUTBOUND_CALL,
+    WATCHER,
+)
+from erpcrm_orchestration.resources import ClockResource, Database
+from erpcrm_orchestration.services.retention import apply_retention
+
+BATCH_TAG = "erpcrm/batch"
+"""Names the request in our ledger that a run was made for."""
+
+refresh_interaction_state = dg.define_asset_job(
+    "refresh_interaction_state",
+    dg.AssetSelection.assets(INTERACTION_STATE),
+    description="Refresh the interaction state of the dossiers in the run's configuration, or of its partitions.",
+)
+take_in = dg.define_asset_job(
+    "take_in",
+    dg.AssetSelection.assets(LOGBOOK_ENTRY, HUB_DATASET, INTER_COMPANY_TASK),
+    description="Read what is new in the sources and pivot folders of the dossiers.",
+)
+deliver_mail = dg.define_asset_job("deliver_mail", dg.AssetSelection.assets(MAIL), description="Send the mails that are due.")
+deliver_calls = dg.define_asset_job(
+    "deliver_calls", dg.AssetSelection.assets(OUTBOUND_CALL), description="Issue the calls to other systems that are due."
+)
+observe_supervision = dg.define_asset_job(
+    "observe_supervision",
+    dg.AssetSelection.assets(WATCHER),
+    description="Look at the installation itself: watchers, freshness, ticks, configuration.",
+)
+
+
+@dg.op
+def purge(context: dg.OpExecutionContext, database: Database, clock: ClockResource) -> None:
+    """Drop what is older than the general parameters keep, here and in Dagster's storage."""
+    purged = apply_retention(database.engine, clock=clock)
+    for name, count in purged.items():
+        context.log.info(f"{name}: {count}")
+
+
+@dg.job(description="Drop history, logbook, ledger and run records that are older than what is kept.")
+def purge_expired() -> None:
+    """Run the purge."""
+    purge()
+
+
+JOBS = [refresh_interaction_state, take_in, deliver_mail, deliver_calls, observe_supervision, purge_expired]

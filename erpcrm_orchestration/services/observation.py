@@ -1,0 +1,140 @@
+"""The installation as a whole: is the state fresh, do the watchers run, were all ticks accounted for, is the configuration whole.
+
+Everything is computed when it is read, so that it alarms also when what it watches is dead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.checks import Metadata, Severity, Verdict
+from erpcrm_orchestration.domain.clock import Clock
+from erpcrm_orchestration.domain.configuration import OnUncertain
+from erpcrm_orchestration.domain.ledger import TickState
+from erpcrm_orchestration.domain.mail import MailDraft
+from erpcrm_orchestration.domain.watcher import WatcherState
+from erpcrm_orchestration.store import alert, configuration, ledger, mail, watcher
+from erpcrm_orchestration.store.engine import load_sql
+
+SAMPLE = 20
+MISSED_CAUSE = "ticks_missed"
+
+
+@dataclass(frozen=True)
+class InstallationCheck:
+    """A fact about the whole installation; `recovery` tells a person what to do when it does not hold."""
+
+    name: str
+    description: str
+    recovery: str
+    judge: Callable[[sa.Connection, datetime], Verdict]
+
+
+def _state_is_fresh(connection: sa.Connection, now: datetime) -> Verdict:
+    rows = connection.execute(load_sql("stale_states"), {"now": now}).all()
+    sample: Metadata = {
+        row.dossier_code: row.last_refreshed_at.isoformat() if row.last_refreshed_at else "never" for row in rows[:SAMPLE]
+    }
+    return Verdict(not rows, "ERROR", {"stale": len(rows), **sample})
+
+
+def _watchers_are_running(connection: sa.Connection, now: datetime) -> Verdict:
+    found = [one for one in watcher.load(connection) if one.enabled]
+    states: Metadata = {one.watcher_code: one.state(now).value for one in found}
+    return Verdict(bool(found) and all(state == WatcherState.ON for state in states.values()), "ERROR", states)
+
+
+def _ticks_are_accounted_for(connection: sa.Connection, now: datetime) -> Verdict:
+    row = connection.execute(load_sql("tick_account"), {"now": now}).one()
+    return Verdict(
+        row.missed == 0 and row.overdue == 0,
+        "ERROR" if row.overdue else "WARN",
+        {
+            "missed_last_day": row.missed,
+            "unclosed_for_ten_minutes": row.overdue,
+            "ran_last_day": row.ran,
+            "skipped_last_day": row.skipped,
+        },
+    )
+
+
+def _configuration_is_consistent(connection: sa.Connection, _now: datetime) -> Verdict:
+    problems = [row.problem for row in connection.execute(load_sql("configuration_problems"))]
+    return Verdict(
+        not problems, "ERROR", {"problems": len(problems), **{str(i): text for i, text in enumerate(problems[:SAMPLE], 1)}}
+    )
+
+
+INSTALLATION_CHECKS: tuple[InstallationCheck, ...] = (
+    InstallationCheck(
+        "interaction_state_is_fresh",
+        "Every active dossier inside its window was refreshed within two of its periods.",
+        "See that the daemon runs and the schedule is on: erpcrm doctor; then erpcrm refresh the stale dossiers.",
+        _state_is_fresh,
+    ),
+    InstallationCheck(
+        "watchers_are_running",
+        "Every enabled watcher has looked within two of its poll intervals.",
+        "Turn the sensor of the watcher on in the Dagster UI, or start the daemon: erpcrm up.",
+        _watchers_are_running,
+    ),
+    InstallationCheck(
+        "ticks_are_accounted_for",
+        "No tick of the last day was missed, and none is open for longer than ten minutes.",
+        "Look at mart.tick for the reasons; missed ticks are made up for by the process's policy or by erpcrm refresh.",
+        _ticks_are_accounted_for,
+    ),
+    InstallationCheck(
+        "configuration_is_consistent",
+        "What the tables hold fits together: groups, templates, delays, common dossier.",
+        "Correct the configuration folder and apply it: erpcrm config check, then erpcrm config apply.",
+        _configuration_is_consistent,
+    ),
+)
+
+
+def judge(engine: sa.Engine, name: str, *, clock: Clock) -> Verdict:
+    """Return the verdict of one installation check, and keep its alert."""
+    check = next(one for one in INSTALLATION_CHECKS if one.name == name)
+    now = clock.now()
+    with engine.begin() as connection:
+        verdict = check.judge(connection, now)
+        severity: Severity = verdict.severity
+        failing = [] if verdict.passed else [alert.Failing(None, name, severity, verdict.metadata, check.recovery)]
+        alert.record(connection, failing, dossier_codes=(), check_names=[name], now=now)
+    return verdict
+
+
+def alert_missed_ticks(engine: sa.Engine, *, clock: Clock) -> int:
+    """Queue one mail to the administrator about every tick that was missed since the last one; return how many ticks."""
+    now = clock.now()
+    with engine.begin() as connection:
+        missed = ledger.take_unalerted(connection, now=now)
+        if not missed:
+            return 0
+        settings = configuration.load_general(connection).mail
+        total = sum(one.count for one in missed)
+        lines = [
+            f"{one.dossier_code}: {one.count} ({one.first_due_at.isoformat()} - {one.last_due_at.isoformat()})"
+            for one in missed[:SAMPLE]
+        ]
+        text = "\n".join([f"{total} ticks of {len(missed)} dossiers were due while nothing ran:", "", *lines])
+        draft = MailDraft(
+            dossier_code=None,
+            cause=MISSED_CAUSE,
+            idempotency_key=f"{MISSED_CAUSE}/{hashlib.sha256(f'{now.isoformat()}{text}'.encode()).hexdigest()[:32]}",
+            subject=f"erpcrm: {total} {TickState.MISSED.lower()} ticks",
+            text=text,
+            html=None,
+            recipients=(settings.administrator,),
+            on_uncertain=OnUncertain.RESEND,
+            test_mode=False,
+            not_before=now,
+        )
+        mail.enqueue(connection, [draft], now=now)
+        return total

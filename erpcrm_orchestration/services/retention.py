@@ -1,0 +1,28 @@
+"""Retention: what is older than the general parameters keep goes away, and the coming months get their partitions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.clock import Clock
+from erpcrm_orchestration.store import configuration
+from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.retention import PARTITIONED, drop_expired, ensure_partitions, keep_from
+
+
+def apply_retention(engine: sa.Engine, *, clock: Clock) -> dict[str, int]:
+    """Drop expired partitions and closed ledger rows; return what was made and dropped, by name."""
+    now = clock.now()
+    with engine.begin() as connection:
+        general = configuration.load_general(connection)
+        days = {
+            "logbook_entry": general.logbook_retention_days,
+            "interaction_state_history": general.state_history_retention_days,
+        }
+        done = {"partitions_made": ensure_partitions(connection, now)}
+        for table in PARTITIONED:
+            dropped = drop_expired(connection, table, keep_from=keep_from(now, days[table.table]))
+            done[f"{table.table}_partitions_dropped"] = len(dropped)
+        oldest = keep_from(now, general.state_history_retention_days)
+        done["ticks_deleted"] = connection.execute(load_sql("delete_old_ticks"), {"oldest": oldest}).rowcount
+    return done

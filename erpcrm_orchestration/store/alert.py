@@ -1,0 +1,55 @@
+"""Alerts: a failing check from its first failure to the evaluation that passes, one open row for each dossier and check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.checks import Metadata, Severity
+from erpcrm_orchestration.store.engine import load_sql
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A check that does not hold; `dossier_code` None is the installation itself."""
+
+    dossier_code: str | None
+    check_name: str
+    severity: Severity
+    details: Metadata
+    recovery: str
+
+
+def record(
+    connection: sa.Connection,
+    failing: Sequence[Failing],
+    *,
+    dossier_codes: Collection[str],
+    check_names: Collection[str],
+    now: datetime,
+) -> None:
+    """Open or prolong the failing ones and close the others among these dossiers (none: the installation) and checks."""
+    rows = [
+        {
+            "dossier_code": one.dossier_code,
+            "check_name": one.check_name,
+            "severity": one.severity,
+            "details": one.details,
+            "recovery": one.recovery,
+        }
+        for one in failing
+    ]
+    parameters = {
+        "failing": json.dumps(rows),
+        "dossier_codes": list(dossier_codes),
+        "installation": not dossier_codes,
+        "check_names": list(check_names),
+        "now": now,
+    }
+    connection.execute(load_sql("close_alerts"), parameters)
+    if rows:
+        connection.execute(load_sql("open_alerts"), {"failing": parameters["failing"], "now": now})

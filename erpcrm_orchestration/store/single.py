@@ -1,0 +1,42 @@
+"""One `erpcrm up` for one database: Dagster does not fence a second daemon, which would start everything twice."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.engine import URL
+
+from erpcrm_orchestration.domain.errors import InputError
+
+KEY = 0x4552504D
+"""Key of the advisory lock ("ERPM")."""
+
+
+@contextmanager
+def only_one(url: URL) -> Iterator[None]:
+    """Hold the lock of this database for the block; raise InputError E-CLI-060 with pid and host of the holder when it is taken.
+
+    The lock belongs to the session: it goes when the process dies, however it dies.
+    """
+    name = f"erpcrm up pid {os.getpid()} host {socket.gethostname()}"[:63]
+    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(dsn, application_name=name, autocommit=True) as connection:
+        taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (KEY,)).fetchone()
+        if not taken or not taken[0]:
+            holder = connection.execute(
+                "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+                " WHERE l.locktype = 'advisory' AND l.objid = %s AND l.granted"
+                " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                (KEY,),
+            ).fetchone()
+            raise InputError(
+                "E-CLI-060",
+                f"database {url.database}",
+                f"a daemon runs already: {holder[0] if holder else 'another session'}",
+                "use that one, or stop it first",
+            )
+        yield

@@ -1,0 +1,15 @@
+"""Fixtures of the tests on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.clock import FixedClock
+from tests.company import Company
+
+
+@pytest.fixture
+def company(engine: sa.Engine, clock: FixedClock) -> Company:
+    """A company without dossiers, Wednesday 2026-11-18 12:00 UTC."""
+    return Company(engine, clock)
