@@ -18,7 +18,7 @@ WITH incoming AS (
         dossier_code, at, origin, entry_key, action, outcome, reject_count, message, run_id, recorded_at
     )
     SELECT
-        :dossier_code, :now, 'system', CAST(:intake AS text) || '/' || source_key, 'INTAKE_REJECT', 'REJECT', 1, reason, :run_id, :now
+        :dossier_code, :now, 'system', CAST(:intake AS text) || '/' || source_key, 'INTAKE_REJECT', :outcome, 1, reason, :run_id, :now
     FROM stored
     WHERE is_new
     ON CONFLICT (dossier_code, at, origin, entry_key) DO NOTHING
