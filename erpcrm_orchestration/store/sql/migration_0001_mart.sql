@@ -26,6 +26,7 @@ SELECT
     COALESCE(
         p.state = 'ACTIVE'
         AND d.active
+        AND w.opened_at IS NOT NULL
         AND now() - greatest(s.last_refreshed_at, w.opened_at) > make_interval(mins => 2 * p.frequency_min),
         false
     ) AS is_stale
