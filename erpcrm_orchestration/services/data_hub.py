@@ -18,6 +18,7 @@ from erpcrm_orchestration.domain.errors import ErpcrmError, did_you_mean, one_li
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.pivot import HubResult, PivotFile, is_pivot, storable
 from erpcrm_orchestration.domain.secret import resolve
+from erpcrm_orchestration.services.dataset_correction import fix, relaunch
 from erpcrm_orchestration.store.configuration import load_dataset_types
 from erpcrm_orchestration.store.dataset import (
     INTAKE,
@@ -33,6 +34,8 @@ from erpcrm_orchestration.store.dataset import (
 from erpcrm_orchestration.store.engine import reported
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
 from erpcrm_orchestration.store.reject import Reject, keep_rejects
+
+__all__ = ["advance", "fix", "has_new_files", "relaunch", "take_pivot_files"]
 
 FILES_AT_ONCE = 200
 DATASETS_AT_ONCE = 500

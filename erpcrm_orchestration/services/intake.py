@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from erpcrm_orchestration.clients.sql_source import SourceSession, SourceUnreachable, SqlSource
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Source
-from erpcrm_orchestration.domain.errors import InputError, SourceError, TransientFailure
+from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.intake import Cursor, IntakeResult, RawRow, Stream, Window, streams_of, window
 from erpcrm_orchestration.domain.source_row import RowReader, evidence
@@ -134,6 +135,7 @@ def _added(result: IntakeResult, stream: Stream, progress: Progress) -> IntakeRe
 
 
 def _take_stream(work: Pass, opened: SqlSource, stream: Stream, dossier_code: str) -> Progress:
+    where = f"source {opened.source.source_code} stream {stream.name}"
     for _ in range(ATTEMPTS):
         try:
             with opened.session() as session, work.engine.begin() as connection:
@@ -141,11 +143,14 @@ def _take_stream(work: Pass, opened: SqlSource, stream: Stream, dossier_code: st
                 failpoint("intake.before_commit")
         except EpochMoved:
             continue
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error, OperationalError):
+                raise
+            # A constraint of ours that the reading did not foresee: this stream waits, the others go on.
+            raise PermanentFailure("E-SRC-029", where, f"our tables refuse its rows: {_first(error)}", "report it") from error
         failpoint("intake.after_commit")
         return progress
-    raise TransientFailure(
-        "E-SRC-028", f"source {opened.source.source_code} stream {stream.name}", "other passes move its cursor", "wait for them"
-    )
+    raise TransientFailure("E-SRC-028", where, "other passes move its cursor", "it is read again at the next pass")
 
 
 class StreamPass:
@@ -246,3 +251,8 @@ def _fail(work: Pass, source: Source, dossier_codes: Sequence[str], failure: Sou
 def _record(work: Pass, source: Source, keys: Sequence[tuple[str, str, str]], failure: SourceError) -> None:
     with work.engine.begin() as connection:
         record_failures(connection, keys, source.overlap_floor_s, str(failure), work.clock.now())
+
+
+def _first(error: DBAPIError) -> str:
+    """Return the first line of a database error, which names the constraint; the detail with the values is left out."""
+    return str(error.orig).strip().partition("\n")[0]

@@ -137,3 +137,40 @@ def move_datasets(connection: sa.Connection, moves: Sequence[DatasetMove], now: 
 def dossiers_with_waiting(connection: sa.Connection) -> list[str]:
     """Return the active dossiers with datasets that the automaton could move."""
     return list(connection.scalars(load_sql("dossiers_with_automatic")))
+
+
+def find_dataset(connection: sa.Connection, dataset_number: int, *, lock: bool = False) -> sa.RowMapping | None:
+    """Return a dataset by its number, None when there is none."""
+    statement = sa.select(hub_dataset).where(hub_dataset.c.dataset_number == dataset_number)
+    return connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
+
+
+def list_datasets(
+    connection: sa.Connection,
+    *,
+    dossier_code: str | None = None,
+    category: str | None = None,
+    state_group: str | None = None,
+    limit: int = 1000,
+) -> list[sa.RowMapping]:
+    """Return datasets, the latest first; without a state those that are not closed well."""
+    columns = hub_dataset.c
+    left_out = {"payload", "fields", "content_hash", "companions"}
+    statement = sa.select(*(column for column in columns if column.name not in left_out)).where(
+        columns.state_group != "CLOSED_OK" if state_group is None else columns.state_group == state_group
+    )
+    if dossier_code is not None:
+        statement = statement.where(columns.dossier_code == dossier_code)
+    if category is not None:
+        statement = statement.where(columns.category == category)
+    return list(connection.execute(statement.order_by(columns.dataset_number.desc()).limit(limit)).mappings())
+
+
+def update_dataset(connection: sa.Connection, dossier_code: str, dataset_number: int, values: Mapping[str, Any]) -> None:
+    """Write new values of one dataset."""
+    columns = hub_dataset.c
+    connection.execute(
+        sa.update(hub_dataset)
+        .where(columns.dossier_code == dossier_code, columns.dataset_number == dataset_number)
+        .values(**values)
+    )

@@ -201,6 +201,7 @@ logbook_entry = sa.Table(
     sa.ForeignKeyConstraint(["dossier_code"], ["hub.dossier.dossier_code"]),
     _one_of("outcome", "OK", "REJECT", "ERROR"),
     sa.CheckConstraint("reject_count >= 0", name="reject_count_range"),
+    sa.Index("logbook_entry_recorded_at_idx", "recorded_at", postgresql_using="brin"),
     sa.Index("logbook_entry_synchronisation_idx", "dossier_code", "at", postgresql_where=sa.text("action = 'WEAVY_URL_FILE'")),
     sa.Index(
         "logbook_entry_reject_idx",

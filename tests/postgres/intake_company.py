@@ -106,14 +106,14 @@ def write_task(path: Path, key: object, at: str, *, dossier: str = "001", articl
         connection.execute("INSERT INTO taches VALUES (?, ?, ?, 'ARTICLE', ?, 2)", (key, dossier, at, article))
 
 
-def source(url: str, **changes: Any) -> Source:
+def source(url: str, **changes: object) -> Source:
     """Return a source with all three streams."""
     values: dict[str, Any] = {"logbook": LOGBOOK, "datasets": (DATASETS,), "page_size": 3, "timeout_s": 5, **changes}
     return Source("erp", url, **values)
 
 
 def state(
-    number: int, group: str, function: str | None = None, true: int | None = None, false: int | None = None, **more: Any
+    number: int, group: str, function: str | None = None, true: int | None = None, false: int | None = None, **more: str | tuple[str, ...]
 ) -> AutomatonState:
     """Return an automaton state: automatic with a function, final when its group is closed, else manual."""
     closed = group.startswith("CLOSED")

@@ -402,6 +402,9 @@ def _create_tables() -> None:
         postgresql_partition_by="RANGE (at)",
     )
     op.create_index(
+        "logbook_entry_recorded_at_idx", "logbook_entry", ["recorded_at"], unique=False, schema="flow", postgresql_using="brin"
+    )
+    op.create_index(
         "logbook_entry_reject_idx",
         "logbook_entry",
         ["dossier_code", "at", "sync_id"],
