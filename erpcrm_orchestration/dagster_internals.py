@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
@@ -19,9 +21,13 @@ from dagster._core.storage.dagster_run import DagsterRun
 
 PID = "pid"
 
+# Partitioned checks are a preview and backfill policies a beta of Dagster; both are used on purpose (docs/decisions.md).
+for _lifecycle in (dg.PreviewWarning, dg.BetaWarning):
+    warnings.filterwarnings("ignore", category=_lifecycle, module=r"erpcrm_orchestration|dagster\._core\.decorator_utils")
+
 
 def pool_connections(instance: dg.DagsterInstance) -> None:
-    """Let a run reuse its connections to Dagster's storage: by default every event opens a new one, which costs more than the event."""
+    """Let a run reuse its connections to Dagster's storage: by default every event opens a new one, at a greater cost."""
     instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
 
 
@@ -39,7 +45,7 @@ def partition_evaluation(  # noqa: PLR0913 - what Dagster's event consists of
     partition: str,
     passed: bool,
     severity: dg.AssetCheckSeverity,
-    metadata: Mapping[str, object],
+    metadata: Mapping[str, Any],
     description: str | None,
     run_id: str,
     storage_id: int | None,

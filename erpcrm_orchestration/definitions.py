@@ -9,7 +9,14 @@ from erpcrm_orchestration.assets.outbox import mail, outbound_call
 from erpcrm_orchestration.assets.supervision import interaction_state
 from erpcrm_orchestration.assets.watchers import watcher
 from erpcrm_orchestration.checks.installation import INSTALLATION
-from erpcrm_orchestration.jobs import JOBS
+from erpcrm_orchestration.jobs import (
+    deliver_calls,
+    deliver_mail,
+    observe_supervision,
+    purge_expired,
+    refresh_interaction_state,
+    take_in,
+)
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.schedules.supervision import (
     observe_supervision_schedule,
@@ -24,7 +31,7 @@ from erpcrm_orchestration.sensors.watchers import data_hub_sensor, inter_company
 defs = dg.Definitions(
     assets=[intake, interaction_state, watcher, mail, outbound_call],
     asset_checks=INSTALLATION,
-    jobs=JOBS,
+    jobs=[refresh_interaction_state, take_in, deliver_mail, deliver_calls, observe_supervision, purge_expired],
     schedules=[refresh_interaction_state_schedule, observe_supervision_schedule, purge_expired_schedule],
     sensors=[
         dossier_partition_sensor,

@@ -1,7 +1,5 @@
 """What can be run: each job is a verb over a selection of assets."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from erpcrm_orchestration.partitions import (
@@ -52,6 +50,3 @@ def purge(context: dg.OpExecutionContext, database: Database, clock: ClockResour
 def purge_expired() -> None:
     """Run the purge."""
     purge()
-
-
-JOBS = [refresh_interaction_state, take_in, deliver_mail, deliver_calls, observe_supervision, purge_expired]

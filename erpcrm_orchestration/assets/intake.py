@@ -1,13 +1,11 @@
 """What comes in: logbook lines, datasets and inter-company tasks of each dossier, from its database and its pivot files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from erpcrm_orchestration.assets.supervision import DossierSelection
+from erpcrm_orchestration.assets.selection import DossierSelection
 from erpcrm_orchestration.dagster_internals import pool_connections
 from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INTER_COMPANY_TASK, LOGBOOK_ENTRY
 from erpcrm_orchestration.resources import ClockResource, Database
@@ -24,7 +22,6 @@ DESCRIPTION = {
 
 
 @dg.multi_asset(
-    name="take_in",
     specs=[
         dg.AssetSpec(
             key,
@@ -42,17 +39,17 @@ DESCRIPTION = {
 )
 def intake(
     context: dg.AssetExecutionContext, config: DossierSelection, database: Database, clock: ClockResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Read what is new in the sources and folders of the dossiers; a source that is down fails alone."""
     codes = config.dossiers or list(context.partition_keys)
     pool_connections(context.instance)
-    read = take_in(database.engine, codes, clock=clock, environment=os.environ, run_id=context.run_id)
-    files = take_pivot_files(database.engine, codes, clock=clock, environment=os.environ, run_id=context.run_id)
-    moved = advance(database.engine, codes, clock=clock, run_id=context.run_id)
-    execute(database.engine, clock=clock, environment=os.environ, run_id=context.run_id)
+    read = take_in(database.engine, codes, clock=clock, environment=os.environ, run_id=context.run.run_id)
+    files = take_pivot_files(database.engine, codes, clock=clock, environment=os.environ, run_id=context.run.run_id)
+    moved = advance(database.engine, codes, clock=clock, run_id=context.run.run_id)
+    execute(database.engine, clock=clock, environment=os.environ, run_id=context.run.run_id)
     for code in codes:
         one = read[code]
-        taken = files[code].taken if code in files else 0
+        taken = files[code].datasets if code in files else 0
         rows = {
             LOGBOOK_ENTRY: one.logbook_rows,
             HUB_DATASET: one.dataset_rows + taken,
@@ -60,9 +57,10 @@ def intake(
         }
         _report(context, code, rows, {"rejected": one.rejected, "pivot_files": taken, "transitions": moved.get(code, 0)})
     failures = {code: str(one.failure) for code, one in read.items() if one.failure}
+    failures |= {code: str(one.failure) for code, one in files.items() if one.failure}
     if failures:
         raise dg.Failure(
-            f"{len(failures)} of {len(codes)} sources could not be read; the others are",
+            f"{len(failures)} of {len(codes)} dossiers could not be read; the others are",
             metadata=dict(list(failures.items())[:20]),
             allow_retries=False,
         )

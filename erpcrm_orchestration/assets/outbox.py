@@ -1,7 +1,5 @@
 """What goes out: mails and calls that are due leave here, each once."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict
 
@@ -14,14 +12,14 @@ from erpcrm_orchestration.services.mobility import deliver_calls
 
 
 @dg.asset(key=MAIL, group_name="outbox", kinds={"postgres"}, metadata={"dagster/table_name": "flow.mail"})
-def mail(database: Database, clock: ClockResource) -> dg.MaterializeResult:
+def mail(database: Database, clock: ClockResource) -> dg.MaterializeResult[None]:
     """The mail outbox: what was sent, spooled for the mail calendar, refused, or is in doubt."""
     report = deliver_due(database.engine, clock=clock, environment=os.environ)
     return dg.MaterializeResult(metadata=asdict(report))
 
 
 @dg.asset(key=OUTBOUND_CALL, group_name="outbox", kinds={"postgres"}, metadata={"dagster/table_name": "flow.outbound_call"})
-def outbound_call(database: Database, clock: ClockResource) -> dg.MaterializeResult:
+def outbound_call(database: Database, clock: ClockResource) -> dg.MaterializeResult[None]:
     """Calls to other systems and files for them, each issued once whatever crashes."""
     report = deliver_calls(database.engine, clock=clock, environment=os.environ)
     return dg.MaterializeResult(metadata=asdict(report))

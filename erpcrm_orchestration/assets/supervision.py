@@ -1,12 +1,11 @@
 """The interaction state of the dossiers: one run serves many, each dossier gets its own materialisation and check results."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from erpcrm_orchestration.assets.selection import DossierSelection
 from erpcrm_orchestration.checks.supervision import DOSSIER_CHECK_SPECS, SUMMARY_SPEC, dossier_evaluations, summary
 from erpcrm_orchestration.dagster_internals import check_output, latest_materializations, pool_connections
 from erpcrm_orchestration.domain.checks import SOURCE_IS_REACHABLE
@@ -14,14 +13,6 @@ from erpcrm_orchestration.domain.supervision import Evaluations, InteractionStat
 from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INTERACTION_STATE, LOGBOOK_ENTRY
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.supervision import Refresh, failure_verdict, mark_reported, refresh, verdicts
-
-
-class DossierSelection(dg.Config):
-    """Which dossiers a run serves; empty takes the partitions of the run."""
-
-    dossiers: list[str] = []
-    notify: bool = True
-    """False evaluates without mailing: a refresh that a person asked for."""
 
 
 @dg.asset(
@@ -41,7 +32,7 @@ def interaction_state(
     """How the ERP-CRM interactions of each dossier stand: last synchronisation, alert, and what is not OK."""
     named = config.dossiers or list(context.partition_keys)
     pool_connections(context.instance)
-    job = Refresh(clock, os.environ, context.run_id, config.notify)
+    job = Refresh(clock, os.environ, context.run.run_id, config.notify)
     result = refresh(database.engine, named, job)
     _report(context, result, everything=not config.dossiers)
     mark_reported(database.engine, [code for code, state in result.states.items() if state.report_due], job)
@@ -68,11 +59,11 @@ def _report(context: dg.AssetExecutionContext, result: Evaluations, *, everythin
         context.log_event(dg.AssetMaterialization(INTERACTION_STATE, partition=state.dossier_code, metadata=widget(state)))
     ids = latest_materializations(context.instance, INTERACTION_STATE, {*told, *result.failures})
     for code, state in told.items():
-        for evaluation in dossier_evaluations(code, verdicts(state), run_id=context.run_id, storage_id=ids.get(code)):
+        for evaluation in dossier_evaluations(code, verdicts(state), run_id=context.run.run_id, storage_id=ids.get(code)):
             context.log_event(evaluation)
     for code, error in result.failures.items():
         failed = {SOURCE_IS_REACHABLE: failure_verdict(error)}
-        for evaluation in dossier_evaluations(code, failed, run_id=context.run_id, storage_id=ids.get(code)):
+        for evaluation in dossier_evaluations(code, failed, run_id=context.run.run_id, storage_id=ids.get(code)):
             context.log_event(evaluation)
 
 

@@ -1,7 +1,5 @@
 """The watchers, as people see them: ON or OFF."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from erpcrm_orchestration.domain.watcher import WatcherState
@@ -11,7 +9,7 @@ from erpcrm_orchestration.services.watchers import observe
 
 
 @dg.asset(key=WATCHER, group_name="supervision", kinds={"postgres"}, metadata={"dagster/table_name": "supervision.watcher"})
-def watcher(database: Database, clock: ClockResource) -> dg.MaterializeResult:
+def watcher(database: Database, clock: ClockResource) -> dg.MaterializeResult[None]:
     """INTERCOMPANY, DATA_HUB and MOBILITY: when each looked last, and whether that is recent enough to count as ON."""
     found = observe(database.engine, clock=clock)
     rows = [

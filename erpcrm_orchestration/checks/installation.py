@@ -1,6 +1,6 @@
 """The checks of the installation: computed when they are read, so that they alarm also when what they watch is dead."""
 
-from __future__ import annotations
+from typing import Any
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ def _check(fact: InstallationCheck) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=WATCHER, name=fact.name, description=fact.description)
     def evaluate(database: Database, clock: ClockResource) -> dg.AssetCheckResult:
         verdict = judge(database.engine, fact.name, clock=clock)
-        metadata: dict[str, object] = dict(verdict.metadata)
+        metadata: dict[str, Any] = dict(verdict.metadata)
         if not verdict.passed:
             metadata |= {"recovery": fact.recovery, "runbook": f"docs/runbooks/{fact.name}.md"}
         return dg.AssetCheckResult(

@@ -4,9 +4,8 @@ The checks of a dossier are evaluated by the step that writes its state, because
 record them for it. They stand below the assets in the import order for that reason.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -38,7 +37,7 @@ def dossier_evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield one evaluation for each verdict of a dossier; a failing one carries what to do and its runbook."""
     for name, verdict in verdicts.items():
-        metadata: dict[str, object] = dict(verdict.metadata)
+        metadata: dict[str, Any] = dict(verdict.metadata)
         if not verdict.passed:
             metadata |= {"recovery": dg.MetadataValue.text(RECOVERY[name]), "runbook": f"docs/runbooks/{name}.md"}
         yield partition_evaluation(

@@ -75,7 +75,8 @@ class Child:
 
     def last_line(self) -> str:
         """Return the last line of the log, for an error message."""
-        lines = self.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines() if self.log_file.exists() else []
+        text = self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
+        lines = text.strip().splitlines()
         return lines[-1] if lines else "it wrote nothing"
 
 

@@ -28,6 +28,7 @@ PORT = 3000
 START_PATIENCE_S = 90
 
 Say = Callable[[str], None]
+Extra = Callable[[Deployment], dict[str, str]]
 
 
 def up_command(port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = PORT) -> None:
@@ -73,7 +74,7 @@ def prepare(port: int) -> Deployment:
 
 
 @contextmanager
-def running(port: int, *, say: Say, extra: Callable[[Deployment], dict[str, str]] | None = None) -> Iterator[tuple[Deployment, Group]]:
+def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tuple[Deployment, Group]]:
     """Run the deployment for the block; what was started here is stopped at its end, the embedded server too.
 
     `extra` may start more and return further environment variables for the programs.

@@ -13,7 +13,7 @@ from erpcrm_orchestration.store.engine import create_engine, reported
 from erpcrm_orchestration.store.migrate import require_current
 
 
-class Database(dg.ConfigurableResource[None]):
+class Database(dg.ConfigurableResource["Database"]):
     """`url` is ERPCRM_DATABASE_URL; it is read when a run or a tick begins, not when the definitions load."""
 
     url: str = Field(description="postgresql+psycopg://user@host:5432/database")

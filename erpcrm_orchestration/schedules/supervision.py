@@ -1,7 +1,5 @@
 """When: every minute, find the dossiers that are due and request one run for all of them."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from erpcrm_orchestration.jobs import observe_supervision, purge_expired, refresh_interaction_state
@@ -21,7 +19,7 @@ from erpcrm_orchestration.services.observation import alert_missed_ticks
 def refresh_interaction_state_schedule(
     context: dg.ScheduleEvaluationContext, database: Database, clock: ClockResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Account for every due tick in the ledger, then request one run; ticks missed while nothing ran are told to the administrator."""
+    """Account for every due tick in the ledger, then request one run; missed ticks are told to the administrator."""
     request = collect(database.engine, clock=clock)
     alert_missed_ticks(database.engine, clock=clock)
     return run_request(request, notify=True) if request else dg.SkipReason("no dossier is due")

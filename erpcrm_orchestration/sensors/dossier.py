@@ -1,7 +1,5 @@
 """Partitions follow the dossier table."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from erpcrm_orchestration.partitions import DOSSIERS

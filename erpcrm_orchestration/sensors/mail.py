@@ -1,7 +1,5 @@
 """Mails that became due: spooled ones at the opening of the mail calendar, and those to be tried again."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from erpcrm_orchestration.jobs import deliver_mail

@@ -1,7 +1,5 @@
 """What Dagster knows of runs that were requested here."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from erpcrm_orchestration.jobs import BATCH_TAG

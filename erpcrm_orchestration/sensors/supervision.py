@@ -1,8 +1,6 @@
 """Refreshes that people ask for, and work whose run was lost."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -46,7 +44,7 @@ def refresh_request_sensor(context: dg.SensorEvaluationContext, database: Databa
 )
 def lost_run_sensor(
     context: dg.SensorEvaluationContext, database: Database, clock: ClockResource
-) -> Iterable[dg.RunRequest] | dg.SkipReason:
+) -> Sequence[dg.RunRequest] | dg.SkipReason:
     """Compare the ledger with Dagster's runs; the ledger is right about what is owed."""
     ended = ended_runs(context.instance, ledger.lease_holders(database.engine))
     ledger.free_leases_of_ended_runs(database.engine, ended)

@@ -1,7 +1,5 @@
 """The three watchers: each looks for work, asks for a run when there is some, and leaves a heartbeat."""
 
-from __future__ import annotations
-
 import os
 
 import dagster as dg
@@ -11,14 +9,14 @@ from erpcrm_orchestration.jobs import deliver_calls, take_in
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.sensors.runs import has_open_run
 from erpcrm_orchestration.services import data_hub, inter_company, mobility
-from erpcrm_orchestration.services.watchers import beat, dossiers_to_poll
+from erpcrm_orchestration.services.watchers import beat, calls_due, dossiers_to_poll
 
 DISABLED = "switched off in the general parameters"
 
 
 def _take_in(dossier_codes: list[str]) -> dg.RunRequest:
     return dg.RunRequest(
-        run_config={"ops": {"take_in": {"config": {"dossiers": dossier_codes}}}}, tags={"dossiers": str(len(dossier_codes))}
+        run_config={"ops": {"intake": {"config": {"dossiers": dossier_codes}}}}, tags={"dossiers": str(len(dossier_codes))}
     )
 
 
@@ -34,7 +32,7 @@ def inter_company_sensor(
 ) -> dg.RunRequest | dg.SkipReason:
     """One run for all sources that are due."""
     with database.engine.connect() as connection:
-        tasks = inter_company.due(connection)
+        tasks = inter_company.due(connection, clock.now())
     codes = sorted({*dossiers_to_poll(database.engine, clock=clock), *tasks})
     if not beat(database.engine, WatcherCode.INTERCOMPANY, clock=clock, work=f"{len(codes)} dossiers due"):
         return dg.SkipReason(DISABLED)
@@ -80,7 +78,7 @@ def mobility_sensor(
     issued = mobility.issue_calls(database.engine, clock=clock)
     if not beat(database.engine, WatcherCode.MOBILITY, clock=clock, work=f"{issued} calls issued"):
         return dg.SkipReason(DISABLED)
-    if not mobility.calls_due(database.engine, clock=clock):
+    if not calls_due(database.engine, clock=clock):
         return dg.SkipReason("no call is due")
     if has_open_run(context.instance, deliver_calls.name):
         return dg.SkipReason("the previous run is still open")

@@ -15,7 +15,7 @@ from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.ledger import TickState, classify
 from erpcrm_orchestration.domain.schedule import next_tick, ticks_between
 from erpcrm_orchestration.domain.supervision import PROCESS_CODE
-from erpcrm_orchestration.store import configuration, ledger, lease
+from erpcrm_orchestration.store import configuration, lease, ledger
 
 ATTEMPTS = 3
 """So many runs are requested for a tick before it counts as missed."""

@@ -1,4 +1,4 @@
-"""The installation as a whole: is the state fresh, do the watchers run, were all ticks accounted for, is the configuration whole.
+"""The installation as a whole: is the state fresh, do the watchers run, was every tick accounted for, does it fit together.
 
 Everything is computed when it is read, so that it alarms also when what it watches is dead.
 """

@@ -27,14 +27,14 @@ from erpcrm_orchestration.domain.supervision import (
 from erpcrm_orchestration.services.intake import take_in
 from erpcrm_orchestration.services.leases import Held, hold
 from erpcrm_orchestration.services.mail import compose_alert, deliver_due
-from erpcrm_orchestration.store import alert, configuration, ledger, lease, mail, supervision
+from erpcrm_orchestration.store import alert, configuration, lease, ledger, mail, supervision
 
 CHECK_NAMES = (*(check.name for check in DOSSIER_CHECKS), SOURCE_IS_REACHABLE)
 
 
 @dataclass(frozen=True)
 class Refresh:
-    """One refresh. `notify` False evaluates without mailing (a person asked); `run_id` stands in every row written."""
+    """`notify` False evaluates without mailing (a person asked); `run_id` stands in every row written."""
 
     clock: Clock
     environment: Mapping[str, str]
@@ -43,7 +43,7 @@ class Refresh:
 
 
 def refresh(engine: sa.Engine, dossier_codes: Iterable[str], job: Refresh) -> Evaluations:
-    """Refresh these dossiers; one that fails or is held elsewhere never stops the others. Mails that are due leave at the end."""
+    """Refresh these dossiers, then send the mails that are due; one that fails or is held elsewhere stops no other."""
     codes = sorted(set(dossier_codes))
     failpoint("refresh_before_lease")
     skipped = _not_evaluated(engine, codes)

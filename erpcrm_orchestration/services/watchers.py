@@ -24,6 +24,12 @@ def dossiers_to_poll(engine: sa.Engine, *, clock: Clock) -> Sequence[str]:
         return watcher.dossiers_to_poll(connection, now=clock.now())
 
 
+def calls_due(engine: sa.Engine, *, clock: Clock) -> int:
+    """Return how many calls of the mobility watcher wait to be issued now."""
+    with engine.connect() as connection:
+        return watcher.mobility_calls_due(connection, now=clock.now())
+
+
 def observe(engine: sa.Engine, *, clock: Clock) -> list[tuple[Heartbeat, WatcherState]]:
     """Compute and store every watcher's state, and return it."""
     now = clock.now()

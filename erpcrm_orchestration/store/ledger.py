@@ -18,7 +18,7 @@ Codes = Collection[str]
 
 
 def lock_due_processes(connection: sa.Connection, *, now: datetime) -> list[DueProcess]:
-    """Return the processes of active dossiers with a tick due at `now`, locked; those another collector works on are left out."""
+    """Return the processes of active dossiers with a tick due at `now`, locked; another collector's are left out."""
     rows = connection.execute(load_sql("lock_due_processes"), {"now": now})
     return [
         DueProcess(

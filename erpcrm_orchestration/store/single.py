@@ -18,7 +18,7 @@ KEY = 0x4552504D
 
 @contextmanager
 def only_one(url: URL) -> Iterator[None]:
-    """Hold the lock of this database for the block; raise InputError E-CLI-060 with pid and host of the holder when it is taken.
+    """Hold the lock of this database for the block; InputError E-CLI-060 names pid and host of another holder.
 
     The lock belongs to the session: it goes when the process dies, however it dies.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.configuration import WatcherCode
 from erpcrm_orchestration.domain.watcher import Heartbeat
 from erpcrm_orchestration.store.engine import load_sql
-from erpcrm_orchestration.store.schema import watcher
+from erpcrm_orchestration.store.schema import outbound_call, watcher
 
 
 def heartbeat(connection: sa.Connection, code: WatcherCode, *, now: datetime, work: str) -> bool:
@@ -35,6 +34,16 @@ def record_states(connection: sa.Connection, states: dict[str, str]) -> None:
     """Store what an observation computed."""
     for code, state in states.items():
         connection.execute(sa.update(watcher).where(watcher.c.watcher_code == code).values(state=state))
+
+
+def mobility_calls_due(connection: sa.Connection, *, now: datetime) -> int:
+    """Return how many calls of the mobility watcher are due."""
+    due = sa.select(sa.func.count()).where(
+        outbound_call.c.cause == "mobility",
+        outbound_call.c.state.in_(("PENDING", "SENDING")),
+        outbound_call.c.not_before <= now,
+    )
+    return connection.scalar(due) or 0
 
 
 def dossiers_to_poll(connection: sa.Connection, *, now: datetime) -> Sequence[str]:

@@ -1,0 +1,11 @@
+"""How a run is told which dossiers it serves."""
+
+import dagster as dg
+from pydantic import Field
+
+
+class DossierSelection(dg.Config):
+    """An arbitrary set of dossiers in one run; without it, the partitions of the run, as a backfill gives them."""
+
+    dossiers: list[str] = Field(default=[], description="Dossier codes; empty takes the partitions of the run.")
+    notify: bool = Field(default=True, description="False evaluates without mailing: a refresh that a person asked for.")
