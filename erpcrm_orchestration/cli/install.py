@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from erpcrm_orchestration.cli import database, up
+from erpcrm_orchestration.cli import database, datasets, mails, status, tasks, up
 
 
 def register(app: typer.Typer) -> None:
@@ -13,3 +13,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(database.app, name="db")
     app.command("up")(up.up_command)
     app.command("env")(up.env_command)
+    app.command("status")(status.status_command)
+    app.add_typer(mails.app, name="mails")
+    app.add_typer(datasets.app, name="datasets")
+    app.add_typer(tasks.app, name="tasks")

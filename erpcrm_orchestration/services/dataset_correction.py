@@ -82,7 +82,7 @@ def fix(
         )
 
 
-def _open_dataset(connection: sa.Connection, dossier_code: str, dataset_number: int, reason: str) -> sa.RowMapping:
+def _open_dataset(connection: sa.Connection, dossier_code: str, dataset_number: int, reason: str) -> dict[str, Any]:
     """Return the dataset, locked, when a person may work on it."""
     where = _where(dossier_code, dataset_number)
     found = find_dataset(connection, dataset_number, lock=True)

@@ -139,10 +139,11 @@ def dossiers_with_waiting(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(load_sql("dossiers_with_automatic")))
 
 
-def find_dataset(connection: sa.Connection, dataset_number: int, *, lock: bool = False) -> sa.RowMapping | None:
+def find_dataset(connection: sa.Connection, dataset_number: int, *, lock: bool = False) -> dict[str, Any] | None:
     """Return a dataset by its number, None when there is none."""
     statement = sa.select(hub_dataset).where(hub_dataset.c.dataset_number == dataset_number)
-    return connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
+    return None if row is None else {str(name): value for name, value in row.items()}
 
 
 def list_datasets(
@@ -152,7 +153,7 @@ def list_datasets(
     category: str | None = None,
     state_group: str | None = None,
     limit: int = 1000,
-) -> list[sa.RowMapping]:
+) -> list[dict[str, Any]]:
     """Return datasets, the latest first; without a state those that are not closed well."""
     columns = hub_dataset.c
     left_out = {"payload", "fields", "content_hash", "companions"}
@@ -163,7 +164,8 @@ def list_datasets(
         statement = statement.where(columns.dossier_code == dossier_code)
     if category is not None:
         statement = statement.where(columns.category == category)
-    return list(connection.execute(statement.order_by(columns.dataset_number.desc()).limit(limit)).mappings())
+    rows = connection.execute(statement.order_by(columns.dataset_number.desc()).limit(limit)).mappings()
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def update_dataset(connection: sa.Connection, dossier_code: str, dataset_number: int, values: Mapping[str, Any]) -> None:

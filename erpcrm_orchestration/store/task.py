@@ -57,7 +57,7 @@ def set_paused(connection: sa.Connection, paused: bool) -> bool:
 
 def list_tasks(
     connection: sa.Connection, *, dossier_code: str | None = None, state: str | None = None, limit: int = 1000
-) -> list[sa.RowMapping]:
+) -> list[dict[str, Any]]:
     """Return tasks, the latest first."""
     task = inter_company_task.c
     statement = sa.select(inter_company_task).order_by(task.at.desc(), task.task_key).limit(limit)
@@ -65,7 +65,7 @@ def list_tasks(
         statement = statement.where(task.dossier_code == dossier_code)
     if state is not None:
         statement = statement.where(task.state == state)
-    return list(connection.execute(statement).mappings())
+    return [{str(name): value for name, value in row.items()} for row in connection.execute(statement).mappings()]
 
 
 def reactivate_tasks(
