@@ -334,9 +334,9 @@ class Dossier:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything a configuration folder holds, each kind sorted by its code."""
+    """Everything a configuration folder holds, each kind sorted by its code. `general` is None when it says nothing of it."""
 
-    general: GeneralParameters = GeneralParameters()
+    general: GeneralParameters | None = None
     mail_groups: tuple[MailGroup, ...] = ()
     mail_templates: tuple[MailTemplate, ...] = ()
     call_targets: tuple[CallTarget, ...] = ()
