@@ -93,11 +93,11 @@ def check_fields(view: DatasetView, parameters: Parameters) -> Outcome:
 
 def check_companions(view: DatasetView, parameters: Parameters) -> Outcome:
     """True when a companion with each of the `extensions` is there; without the parameter, when there is any."""
-    wanted = _words(parameters.get("extensions", ()))
-    if not wanted:
-        return Outcome(bool(view.companions), f"{len(view.companions)} companion files")
+    wanted = [word.lstrip(".") for word in _words(parameters.get("extensions", ()))]
+    if not wanted and not view.companions:
+        return Outcome(False, "no companion file")
     present = {name.rpartition(".")[2].casefold() for name in view.companions}
-    missing = [word for word in wanted if word.lstrip(".").casefold() not in present]
+    missing = [word for word in wanted if word.casefold() not in present]
     return Outcome(not missing, f"no companion file .{', .'.join(missing)}" if missing else "companion files are complete")
 
 
