@@ -40,3 +40,14 @@ def only_one(url: URL) -> Iterator[None]:
                 "use that one, or stop it first",
             )
         yield
+
+
+def is_held(url: URL) -> bool:
+    """True while somebody runs `erpcrm up` on this database."""
+    with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+        found = connection.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            (KEY,),
+        ).fetchone()
+    return found is not None
