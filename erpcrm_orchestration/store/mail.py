@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from erpcrm_orchestration.domain.configuration import OnUncertain
+from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.mail import (
     GIVE_UP_AFTER,
     INTERACTIONS_ALERT,
@@ -169,6 +170,63 @@ def defer_due(connection: sa.Connection, *, now: datetime, reason: str) -> tuple
     ).all()
     given_up = sum(row.given_up for row in rows)
     return len(rows) - given_up, given_up
+
+
+def list_mails(
+    connection: sa.Connection, *, dossier_code: str | None = None, state: MailState | None = None, limit: int = 100
+) -> list[sa.RowMapping]:
+    """Return the newest mails first, without their texts."""
+    shown = (column for column in mail.c if column.name not in {"text", "html"})
+    statement = sa.select(*shown).order_by(mail.c.mail_id.desc()).limit(limit)
+    if dossier_code is not None:
+        statement = statement.where(mail.c.dossier_code == dossier_code)
+    if state is not None:
+        statement = statement.where(mail.c.state == state)
+    return list(connection.execute(statement).mappings())
+
+
+def read_mail(connection: sa.Connection, mail_id: int) -> tuple[sa.RowMapping, list[sa.RowMapping]]:
+    """Return a mail and its recipients; raise InputError E-MAIL-091 when there is none of this number."""
+    row = connection.execute(sa.select(mail).where(mail.c.mail_id == mail_id)).mappings().one_or_none()
+    if row is None:
+        raise InputError("E-MAIL-091", f"mail {mail_id}", "there is none of this number", "see `erpcrm mails list`")
+    people = sa.select(recipient).where(recipient.c.mail_id == mail_id).order_by(recipient.c.address)
+    return row, list(connection.execute(people).mappings())
+
+
+def release(connection: sa.Connection, mail_id: int, *, now: datetime, actor: str) -> None:
+    """Let a mail that was held or given up leave once more, to those who do not have it, and write who decided that.
+
+    Raises InputError E-MAIL-091 (no such mail), 092 (not in a state that waits for a person), 093 (nobody left to send to).
+    """
+    row, people = read_mail(connection, mail_id)
+    connection.execute(sa.select(mail.c.mail_id).where(mail.c.mail_id == mail_id).with_for_update())
+    held = mail.c.state.in_([MailState.FAILED, MailState.UNCERTAIN])
+    released = connection.execute(
+        sa.update(mail)
+        .where(mail.c.mail_id == mail_id, held)
+        .values(state=MailState.PENDING, attempts=0, uncertain_attempts=0, not_before=now, last_error=None)
+    )
+    if released.rowcount == 0:
+        raise InputError("E-MAIL-092", f"mail {mail_id}", f"is {row['state']}", "only FAILED and UNCERTAIN mails are released")
+    if all(person["state"] == RecipientState.ACCEPTED for person in people):
+        raise InputError("E-MAIL-093", f"mail {mail_id}", "has nobody left to be sent to", "correct the group for the next one")
+    connection.execute(
+        sa.update(recipient)
+        .where(recipient.c.mail_id == mail_id, recipient.c.state == RecipientState.REFUSED)
+        .values(state=RecipientState.PENDING)
+    )
+    connection.execute(
+        sa.insert(schema.change).values(
+            at=now,
+            actor=actor,
+            object_kind="mail",
+            object_code=str(mail_id),
+            action="release",
+            before={"state": row["state"], "attempts": row["attempts"], "last_error": row["last_error"]},
+            after={"state": MailState.PENDING.value},
+        )
+    )
 
 
 def _answer(connection: sa.Connection, mail_id: int, answers: Sequence[Answer], now: datetime) -> None:
