@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from erpcrm_orchestration.cli import database, datasets, mails, status, tasks, up
+from erpcrm_orchestration.cli import config, database, datasets, mails, status, tasks, up
 
 
 def register(app: typer.Typer) -> None:
     """Attach every command of the program."""
     app.command("migrate")(database.migrate_command)
     app.add_typer(database.app, name="db")
+    app.add_typer(config.app, name="config")
     app.command("up")(up.up_command)
     app.command("env")(up.env_command)
     app.command("status")(status.status_command)

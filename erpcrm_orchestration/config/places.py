@@ -73,7 +73,9 @@ def dotted(path: Path) -> str:
     """Return the way as people write it: `dossiers.998.process.days[2]`."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) and text and not _is_state(path, step) else f".{step}" if text else str(step)
+        text += (
+            f"[{step}]" if isinstance(step, int) and text and not _is_state(path, step) else f".{step}" if text else str(step)
+        )
     return text
 
 

@@ -147,7 +147,7 @@ class _Builder:
             self._refuse("E-CFG-037", event, "a second document", "one document in a file; split the file at ---")
             self._stopped = True
 
-    def _open(self, container: dict[str | int, Any] | list[Any], event: Any) -> None:
+    def _open(self, container: dict[str | int, Any] | list[Any], event: object) -> None:
         self._decorations(event)
         if self._expects_key():
             self._refuse("E-CFG-041", event, "a key that is no text", "write a word as the key")
@@ -172,7 +172,7 @@ class _Builder:
         if trap:
             self._document.faults.append(fault(trap.code, self._place(event), path, trap.found, trap.remedy))
 
-    def _key(self, key: Any, event: yaml.ScalarEvent) -> None:
+    def _key(self, key: object, event: yaml.ScalarEvent) -> None:
         frame = self._stack[-1]
         frame.discard = False
         if key == "<<" and not event.style:
@@ -190,7 +190,7 @@ class _Builder:
         self._document.keys.setdefault((*frame.path, key), place)
         frame.key = key
 
-    def _add(self, value: Any, event: Any, *, distrusted: bool = False) -> Path:
+    def _add(self, value: object, event: object, *, distrusted: bool = False) -> Path:
         """Put a value where it belongs and return its way."""
         if not self._stack:
             self._root, path = value, ()
@@ -215,13 +215,13 @@ class _Builder:
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].container, dict) and self._stack[-1].key is _NO_KEY
 
-    def _decorations(self, event: Any) -> None:
+    def _decorations(self, event: object) -> None:
         if event.anchor is not None:
             self._refuse("E-CFG-039", event, f"an anchor &{event.anchor}", "write the value out; aliases are not read")
         if event.tag is not None:
             self._refuse("E-CFG-038", event, f"a tag {_tag(event.tag)}", "remove it; quote what is text", distrusted=True)
 
-    def _refuse(self, code: str, event: Any, found: str, remedy: str, *, distrusted: bool = False) -> None:
+    def _refuse(self, code: str, event: object, found: str, remedy: str, *, distrusted: bool = False) -> None:
         path: Path = ()
         if self._stack:
             frame = self._stack[-1]
@@ -231,11 +231,9 @@ class _Builder:
             self._document.distrusted.add(path)
         self._document.faults.append(fault(code, self._place(event), path, found, remedy))
 
-    def _place(self, event: Any) -> Place:
+    def _place(self, event: object) -> Place:
         return Place(self._name, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _tag(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
-
-

@@ -80,3 +80,8 @@ def load_dataset_types(connection: sa.Connection) -> dict[str, DatasetType]:
         )
         for row in connection.execute(sa.select(schema.dataset_type))
     }
+
+
+def has_general(connection: sa.Connection) -> bool:
+    """True when general parameters were applied."""
+    return connection.scalar(sa.select(schema.general_parameters.c.only_row)) is not None

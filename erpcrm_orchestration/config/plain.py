@@ -1,0 +1,78 @@
+"""Values of the domain as the plain data that the YAML holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date, time
+from enum import Enum
+from typing import Any
+
+from erpcrm_orchestration.config.kinds import DAYS
+from erpcrm_orchestration.domain import configuration as value
+
+CODES = {
+    "general": "",
+    "mail_groups": "group_code",
+    "mail_templates": "template_code",
+    "call_targets": "target_code",
+    "dataset_types": "type_code",
+    "sources": "source_code",
+    "dossiers": "dossier_code",
+}
+"""Sections in the order in which they refer to each other, with the name of their code."""
+
+_KEYED = {
+    value.WatcherSettings: "code",
+    value.DatasetField: "name",
+    value.AutomatonState: "state_number",
+    value.DatasetMapping: "stream",
+}
+"""What stands in a tuple here and below its code in the YAML."""
+
+
+def plain(found: object, *, defaults: bool, without: str = "") -> Any:
+    """Return a value as mappings, lists, texts, numbers and booleans; with `defaults` also what is not said."""
+    if is_dataclass(found) and not isinstance(found, type):
+        return _mapping(found, defaults=defaults, without=without)
+    if isinstance(found, Mapping):
+        return {key: plain(one, defaults=defaults) for key, one in found.items()}
+    if isinstance(found, tuple):
+        return _list(found, defaults=defaults)
+    if isinstance(found, Enum):
+        return found.value
+    if isinstance(found, time):
+        return f"{found:%H:%M}"
+    if isinstance(found, date):
+        return found.isoformat()
+    return found
+
+
+def _list(found: tuple[Any, ...], *, defaults: bool) -> Any:
+    key = _KEYED.get(type(found[0])) if found else None
+    if key is None:
+        return [plain(one, defaults=defaults) for one in found]
+    return {plain(getattr(one, key), defaults=True): plain(one, defaults=defaults, without=key) for one in found}
+
+
+def _mapping(found: object, *, defaults: bool, without: str) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for one in fields(found):
+        content = getattr(found, one.name)
+        if one.name == without or (not defaults and content == _default(one)):
+            continue
+        said[one.name] = [DAYS[day - 1] for day in content] if one.name == "days" else plain(content, defaults=defaults)
+    return said
+
+
+def _default(one: object) -> Any:
+    if one.default is not MISSING:
+        return one.default
+    return one.default_factory() if one.default_factory is not MISSING else MISSING
+
+
+def entries(configuration: value.Configuration, section: str) -> dict[str, Any]:
+    """Return the values of a section by their code; `general` has the code general."""
+    if section == "general":
+        return {"general": configuration.general} if configuration.general is not None else {}
+    return {getattr(one, CODES[section]): one for one in getattr(configuration, section)}

@@ -1,0 +1,123 @@
+"""Configuration as code: what a folder says becomes what the tables hold, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.config.diff import Change, Plan, compare
+from erpcrm_orchestration.config.folder import Reading
+from erpcrm_orchestration.config.plain import CODES, plain
+from erpcrm_orchestration.config.rules import Known, check
+from erpcrm_orchestration.domain.clock import Clock
+from erpcrm_orchestration.domain.configuration import Configuration
+from erpcrm_orchestration.domain.errors import Findings
+from erpcrm_orchestration.store import configuration as stored
+from erpcrm_orchestration.store import configuration_write as write
+from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store.audit import AuditRow, record_changes
+from erpcrm_orchestration.store.dossier import load_dossiers, upsert_dossiers
+from erpcrm_orchestration.store.references import unreferenced
+
+_TABLES = {
+    "mail_groups": schema.mail_group,
+    "mail_templates": schema.mail_template,
+    "call_targets": schema.call_target,
+    "dataset_types": schema.dataset_type,
+    "sources": schema.source,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a plan or an application found: the changes and the warnings, each a line."""
+
+    plan: Plan
+    warnings: tuple[str, ...] = ()
+
+
+def current_configuration(connection: sa.Connection) -> Configuration:
+    """Return the configuration as the tables hold it."""
+    return Configuration(
+        general=stored.load_general(connection) if stored.has_general(connection) else None,
+        mail_groups=_in_order({one.group_code: one for one in stored.load_mail_groups(connection).values()}),
+        mail_templates=_in_order(stored.load_mail_templates(connection)),
+        call_targets=_in_order(stored.load_call_targets(connection)),
+        dataset_types=_in_order(stored.load_dataset_types(connection)),
+        sources=_in_order(stored.load_sources(connection)),
+        dossiers=tuple(load_dossiers(connection).values()),
+    )
+
+
+def plan(engine: sa.Engine, reading: Reading, *, prune: bool = False) -> Outcome:
+    """Return what `apply` would change. Raises Findings for everything that is wrong."""
+    with engine.connect() as connection:
+        return _planned(connection, reading, prune=prune)
+
+
+def apply(engine: sa.Engine, reading: Reading, *, clock: Clock, actor: str, prune: bool = False) -> Outcome:
+    """Bring the tables to what the folder says, all or nothing; a second time changes nothing.
+
+    Two applications at once follow each other. Raises Findings for everything that is wrong; nothing is written then.
+    """
+    with engine.begin() as connection:
+        write.lock_configuration(connection)
+        outcome = _planned(connection, reading, prune=prune)
+        write_changes(connection, outcome.plan.changes, now=clock.now(), actor=actor)
+        return outcome
+
+
+def write_changes(connection: sa.Connection, changes: Sequence[Change], *, now: datetime, actor: str) -> None:
+    """Write the changes and their audit rows in the caller's transaction."""
+    for section in CODES:
+        written = [change for change in changes if change.section == section and change.after is not None]
+        if written:
+            _write(connection, section, written, now)
+    for section, table in reversed(_TABLES.items()):
+        removed = [change.code for change in changes if change.section == section and change.action == "remove"]
+        if removed:
+            write.remove_codes(connection, table, removed)
+    record_changes(connection, [_audit_row(change) for change in changes], now=now, actor=actor)
+
+
+def _planned(connection: sa.Connection, reading: Reading, *, prune: bool) -> Outcome:
+    current = current_configuration(connection)
+    checked = check(reading, Known.of(current))
+    if checked.errors:
+        raise Findings(checked.errors)
+    remove = frozenset(unreferenced(connection, reading.configuration)) if prune else frozenset()
+    return Outcome(compare(current, reading.configuration, remove=remove), checked.warnings)
+
+
+def _write(connection: sa.Connection, section: str, changes: Sequence[Change], now: datetime) -> None:
+    values = [change.after for change in changes]
+    match section:
+        case "general":
+            write.write_general(connection, values[0], now=now)
+        case "mail_groups":
+            write.write_mail_groups(connection, values, now=now)
+        case "mail_templates":
+            write.write_mail_templates(connection, values, now=now)
+        case "call_targets":
+            write.write_call_targets(connection, values, now=now)
+        case "dataset_types":
+            write.write_dataset_types(connection, values, now=now)
+        case "sources":
+            write.write_sources(connection, values, now=now)
+        case "dossiers":
+            moved = [change.code for change in changes if change.moves_schedule]
+            upsert_dossiers(connection, values, moved=moved, now=now)
+
+
+def _audit_row(change: Change) -> AuditRow:
+    code = CODES[change.section]
+    before, after = (None if one is None else plain(one, defaults=True, without=code) for one in (change.before, change.after))
+    return AuditRow(change.kind, change.code, change.action, before, after)
+
+
+def _in_order(found: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(found[code] for code in sorted(found))
