@@ -72,6 +72,8 @@ class Dialect:
         value = sa.literal(text, sa.Text)
         if self.name == "sqlite" or kind is None or isinstance(kind, sa.types.NullType):
             return value
+        if isinstance(kind, sa.String) and not isinstance(kind, sa.Enum):
+            return value  # a reflected text type carries its collation, which a cast does not take
         if self.name == "mssql" and isinstance(kind, (sa.DateTime, mssql.DATETIMEOFFSET)):
             name = kind.compile(dialect=mssql.dialect())  # type: ignore[no-untyped-call]
             return sa.func.convert(sa.literal_column(name), value, sa.literal_column(ODBC_CANONICAL))

@@ -19,8 +19,8 @@ from erpcrm_orchestration.domain.errors import ErpcrmError
 from erpcrm_orchestration.domain.values import FIRST_INSTANT
 
 LONGEST_OVERLAP_S = 86_400
-DEEP_LOOK_EVERY_S = 3600
-"""Once in that time a pass looks back a whole day, so that lateness beyond the overlap is seen and the overlap grows."""
+LOOK_BACKS_S = ((86_400, 31 * 86_400), (3600, 86_400))
+"""Once in so many seconds a pass looks back so far, so that lateness beyond the overlap is seen and the overlap grows."""
 FUTURE_ALLOWANCE = timedelta(days=1)
 """Rows of a program whose clock is ahead are taken; the watermark never follows them."""
 LONGEST_REPEATED_HOUR = timedelta(hours=1)
@@ -112,23 +112,33 @@ def streams_of(source: Source) -> tuple[Stream, ...]:
 
 
 def window(cursor: Cursor, bound: datetime, now: datetime) -> Window:
-    """Return what a pass reads when the source's clock shows `bound` and ours `now`."""
+    """Return what a pass reads when the source's clock shows `bound` and ours `now`.
+
+    The earlier of both clocks is the next watermark: a clock that is ahead would make rows of the meantime late.
+    """
+    bound = min(bound, now)
     if cursor.watermark_at is None:
         return Window(FIRST_INSTANT, bound + FUTURE_ALLOWANCE, bound)
     start = min(cursor.watermark_at, bound)
     if bound < cursor.watermark_at and cursor.last_success_at is not None:
         # The source's clock went back: what was written since our last pass may carry any time from there on.
         start = min(start, bound - max(now - cursor.last_success_at, timedelta()))
-    look_back = max(cursor.overlap_s, LONGEST_OVERLAP_S if looks_deep(cursor, now) else 0)
+    look_back = max(cursor.overlap_s, deep_look_s(cursor, now))
     return Window(max(start - timedelta(seconds=look_back), FIRST_INSTANT), bound + FUTURE_ALLOWANCE, bound)
 
 
-def looks_deep(cursor: Cursor, now: datetime) -> bool:
-    """True for the first pass in every hour, at another minute for every dossier, so that a source has an even load."""
+def deep_look_s(cursor: Cursor, now: datetime) -> int:
+    """Return how far back a pass looks besides its overlap: a day once an hour, a month once a day, else 0 seconds.
+
+    Every dossier does so at another minute, so that a source has an even load.
+    """
     if cursor.last_success_at is None:
-        return True
-    shift = int(hashlib.sha256(f"{cursor.dossier_code}/{cursor.stream}".encode()).hexdigest()[:8], 16) % DEEP_LOOK_EVERY_S
-    return _period(now, shift) != _period(cursor.last_success_at, shift)
+        return LOOK_BACKS_S[0][1]
+    shift = int(hashlib.sha256(f"{cursor.dossier_code}/{cursor.stream}".encode()).hexdigest()[:8], 16)
+    for every_s, back_s in LOOK_BACKS_S:
+        if _period(now, shift, every_s) != _period(cursor.last_success_at, shift, every_s):
+            return back_s
+    return 0
 
 
 def tuned_overlap(floor_s: int, max_lateness_s: int) -> int:
@@ -174,5 +184,5 @@ def _offsets(span: Window, zone: str) -> bool:
     return len({(first + margin * day).astimezone(tz).utcoffset() for day in range(days + 1)}) > 1
 
 
-def _period(at: datetime, shift: int) -> int:
-    return (int(at.timestamp()) + shift) // DEEP_LOOK_EVERY_S
+def _period(at: datetime, shift: int, every_s: int) -> int:
+    return (int(at.timestamp()) + shift) // every_s

@@ -113,7 +113,12 @@ def source(url: str, **changes: object) -> Source:
 
 
 def state(
-    number: int, group: str, function: str | None = None, true: int | None = None, false: int | None = None, **more: str | tuple[str, ...]
+    number: int,
+    group: str,
+    function: str | None = None,
+    true: int | None = None,
+    false: int | None = None,
+    **more: str | tuple[str, ...],
 ) -> AutomatonState:
     """Return an automaton state: automatic with a function, final when its group is closed, else manual."""
     closed = group.startswith("CLOSED")

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mssql, postgresql, sqlite
 from erpcrm_orchestration.clients.sql_statement import Dialect, StreamReader
 from erpcrm_orchestration.domain.configuration import DatasetMapping, LogbookMapping, Source, StateGroup, TimeExportFilter
 from erpcrm_orchestration.domain.errors import PermanentFailure
-from erpcrm_orchestration.domain.intake import Cursor, Stream, Window, limits, looks_deep, streams_of, tuned_overlap, window
+from erpcrm_orchestration.domain.intake import Cursor, Stream, Window, deep_look_s, limits, streams_of, tuned_overlap, window
 
 NOON = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -28,10 +28,21 @@ def test_the_first_pass_reads_everything() -> None:
 
 
 def test_a_pass_starts_the_overlap_before_the_watermark_and_once_an_hour_a_day_before() -> None:
-    seen = cursor(NOON - MINUTE, last_success=NOON - MINUTE)
-    starts = {window(seen, NOON + MINUTE * step, NOON + MINUTE * step).after for step in range(60)}
-    assert starts == {NOON - MINUTE - timedelta(seconds=300), NOON - MINUTE - timedelta(days=1)}
-    assert looks_deep(cursor(NOON, last_success=None), NOON)
+    starts = set()
+    for step in range(60):
+        at = NOON + MINUTE * step
+        starts.add(at - window(cursor(at, last_success=at - MINUTE), at, at).after)
+    assert starts == {timedelta(seconds=300), timedelta(days=1)}
+    assert deep_look_s(cursor(NOON, last_success=None), NOON) == 31 * 86400
+
+
+def test_once_a_day_a_pass_looks_back_a_month() -> None:
+    looks = [deep_look_s(cursor(NOON, last_success=NOON + MINUTE * (step - 1)), NOON + MINUTE * step) for step in range(1440)]
+    assert (looks.count(0), looks.count(86400), looks.count(31 * 86400)) == (1416, 23, 1)
+
+
+def test_a_source_clock_that_is_ahead_does_not_move_the_watermark_beyond_ours() -> None:
+    assert window(cursor(NOON - MINUTE), NOON + 10 * MINUTE, NOON).bound == NOON
 
 
 def test_F25_a_source_clock_that_went_back_loses_nothing() -> None:
@@ -109,7 +120,7 @@ def test_A50_the_export_switches_become_conditions_in_sql_server() -> None:
     reader = StreamReader(times(), Dialect("mssql"), types(mssql.DATETIME2()), "source erp")
     text = compiled(reader, mssql.dialect())  # type: ignore[no-untyped-call]
     assert "SELECT TOP 100 convert(NVARCHAR(40), modified, 121) AS _place" in text
-    assert "FROM dbo.[TimeSheet] WHERE dossier = CAST('D001' AS TEXT)" in text
+    assert "FROM dbo.[TimeSheet] WHERE dossier = 'D001'" in text
     assert "[srvExport] = CAST('1' AS INTEGER)" in text
     assert "[userStartDate] IS NOT NULL AND [userEndDate] IS NOT NULL AND exported = CAST('0' AS INTEGER)" in text
     assert "modified >= convert(DATETIME2, '2026-11-18 11:00:00', 121)" in text
@@ -123,7 +134,7 @@ def test_A50_switches_for_closed_validated_and_exported_rows() -> None:
         StreamReader(stream, Dialect("postgresql"), types(sa.DateTime(timezone=True)), "source erp"), postgresql.dialect()
     )  # type: ignore[no-untyped-call]
     assert "exported" not in text.partition("WHERE")[2]
-    assert "state = CAST('CLOSED' AS TEXT) AND validated = CAST('1' AS INTEGER)" in text
+    assert "state = 'CLOSED' AND validated = CAST('1' AS INTEGER)" in text
     assert "CAST(modified AS TEXT) AS _place" in text
     assert "modified >= CAST('2026-11-18 11:00:00' AS TIMESTAMP WITH TIME ZONE)" in text
 
