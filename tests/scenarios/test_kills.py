@@ -1,0 +1,206 @@
+"""Processes that die between any two side effects, and a database that goes away: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.errors import StoreError
+from erpcrm_orchestration.services.leases import TTL
+from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store.embedded import EmbeddedServer
+from erpcrm_orchestration.store.engine import create_engine, reported
+from tests.company import Company, ago
+from tests.mailbox import Mailbox
+from tests.scenarios.child_refresh import start
+
+CODES = ("001", "002", "998")
+ALL_DAY = {"days": [1, 2, 3, 4, 5, 6, 7], "duration_min": 1439, "frequency_min": 15, "start": datetime.min.time()}
+FAILPOINTS = (
+    "collect_before_commit",
+    "collect_after_commit",
+    "refresh_before_lease",
+    "refresh_after_lease",
+    "refresh_after_intake",
+    "refresh_after_state",
+    "refresh_before_commit",
+    "refresh_after_commit",
+    "refresh_before_mail",
+)
+DEAD = {"kill": -signal.SIGKILL, "term": -signal.SIGTERM, "raise": 1}
+
+
+@pytest.fixture
+def late(company: Company) -> Company:
+    """Three dossiers, of which 998 is late and mails; a tick of each is due."""
+    for code in CODES:
+        company.dossier(code, delay=30, process=ALL_DAY)
+        company.log(code, ago(company, minutes=95 if code == "998" else 5))
+    company.dataset("001", "INTERVENTION", "ERROR", ago(company, hours=1))
+    company.clock.at += timedelta(minutes=15)
+    return company
+
+
+def child(company: Company, run_id: str, *, failpoint: str = "") -> BaseProcess:
+    """Start the process; it collects what is due and evaluates."""
+    url = company.engine.url.render_as_string(hide_password=False)
+    return start(url, company.clock.now(), run_id, CODES, failpoint=failpoint)
+
+
+def pid_of(process: BaseProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
+def ended(process: BaseProcess) -> int | None:
+    """Wait for the end of the process; return its exit code, negative for a signal."""
+    process.join(60)
+    return process.exitcode
+
+
+def assert_state_is_the_sources(company: Company, mailbox: Mailbox, *, evaluations: int | None = None) -> None:
+    """P1: after one good refresh the state is the source's: 0 lost, 0 doubled, 0 stale; one mail, every tick closed once."""
+    assert {code: company.state(code).sync_state for code in CODES} == {"001": "NORMAL", "002": "NORMAL", "998": "ALERT"}
+    assert company.state("001").interventions_not_ok == 1
+    assert len(mailbox.received) == 1
+    assert company.state("998").last_alert_mail_at is not None
+    ticks = company.rows(schema.tick)
+    assert len(ticks) == len({(tick.dossier_code, tick.due_at) for tick in ticks})
+    assert {tick.state for tick in ticks} <= {"RAN", "SKIPPED"}
+    with company.engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).where(schema.lease.c.holder.is_not(None))) == 0
+    if evaluations is not None:
+        assert company.count(schema.interaction_state_history) == evaluations * len(CODES)
+
+
+@pytest.mark.parametrize("action", ["kill", "term", "raise"])
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+def test_F1_F4_F9_a_process_that_ends_at_any_failpoint_loses_and_doubles_nothing(
+    late: Company, mailbox: Mailbox, failpoint: str, action: str
+) -> None:
+    dying = child(late, "run-1", failpoint=f"{failpoint}:{action}")
+    assert ended(dying) == DEAD[action]
+    late.clock.at += TTL
+    assert ended(child(late, "run-2")) == 0
+    before = 1 if failpoint in {"refresh_after_commit", "refresh_before_mail"} else 0
+    assert_state_is_the_sources(late, mailbox, evaluations=1 + before)
+
+
+def test_F2_processes_killed_at_random_instants_converge_after_one_good_refresh(late: Company, mailbox: Mailbox) -> None:
+    seed = 20261122
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    for number in range(20):
+        dying = child(late, f"run-{number}")
+        time.sleep(chance.uniform(0.02, 0.6))
+        dying.kill()
+        ended(dying)
+        late.clock.at += TTL
+    assert ended(child(late, "good")) == 0
+    assert_state_is_the_sources(late, mailbox)
+
+
+def test_F10_a_stopped_process_that_comes_back_finds_its_lease_gone(late: Company, mailbox: Mailbox) -> None:
+    zombie = child(late, "zombie", failpoint="refresh_after_intake:stop")
+    wait_until_stopped(zombie)
+    late.clock.at += TTL
+    assert ended(child(late, "heir")) == 0
+    heirs = late.rows(schema.interaction_state_history)
+    os.kill(pid_of(zombie), signal.SIGCONT)
+    assert ended(zombie) == 3, "all of its dossiers failed: E-FENCE-001"
+    assert late.rows(schema.interaction_state_history) == heirs
+    assert_state_is_the_sources(late, mailbox, evaluations=1)
+
+
+@pytest.mark.parametrize("failpoint", ["refresh_after_lease", "refresh_after_state", "refresh_after_commit"])
+def test_F12_a_backend_that_is_terminated_fails_the_process_visibly_and_the_next_does_the_work(
+    late: Company, mailbox: Mailbox, failpoint: str
+) -> None:
+    victim = child(late, "run-1", failpoint=f"{failpoint}:stop")
+    wait_until_stopped(victim)
+    terminate = sa.text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with late.engine.connect() as connection:
+        connection.execute(terminate)
+    late.engine.dispose()
+    os.kill(pid_of(victim), signal.SIGCONT)
+    ended(victim)
+    late.clock.at += TTL
+    assert ended(child(late, "run-2")) == 0
+    assert_state_is_the_sources(late, mailbox)
+
+
+@pytest.mark.parametrize("failpoint", ["refresh_after_lease", "refresh_after_state", "refresh_after_commit"])
+def test_F11_an_immediate_restart_of_the_server_in_each_phase_loses_nothing(
+    late: Company, mailbox: Mailbox, server: EmbeddedServer, failpoint: str
+) -> None:
+    victim = child(late, "run-1", failpoint=f"{failpoint}:stop")
+    wait_until_stopped(victim)
+    server.stop("immediate")
+    server.start()
+    late.engine.dispose()
+    os.kill(pid_of(victim), signal.SIGCONT)
+    ended(victim)
+    late.clock.at += TTL
+    assert ended(child(late, "run-2")) == 0
+    assert_state_is_the_sources(late, mailbox)
+
+
+def test_F13_while_the_server_is_away_the_error_is_one_line_with_host_and_port_and_the_work_is_done_after(
+    late: Company, mailbox: Mailbox, server: EmbeddedServer
+) -> None:
+    server.stop()
+    assert ended(child(late, "run-1")) not in {0, 3}
+    away = create_engine(late.engine.url)
+    with (
+        pytest.raises(StoreError, match=r"^E-DB-001 .*:5432/test_\d+: .*; check that the server runs") as refused,
+        reported(away),
+    ):
+        away.connect()
+    assert "\n" not in str(refused.value)
+    server.start()
+    late.engine.dispose()
+    assert ended(child(late, "run-2")) == 0
+    assert_state_is_the_sources(late, mailbox, evaluations=1)
+
+
+def wait_until_stopped(process: BaseProcess) -> None:
+    """Wait until the process has stopped itself at its failpoint."""
+    pid = process.pid
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        if state == "T":
+            return
+        os.sched_yield()
+    raise AssertionError(f"process {pid} never reached its failpoint")
+
+
+def test_an_embedded_server_with_a_stale_pid_file_of_a_foreign_process_starts_and_leaves_that_process_alone(
+    tmp_path: Path,
+) -> None:
+    server = EmbeddedServer(tmp_path / "data", durable=False)
+    server.start()
+    server.stop("immediate")
+    with subprocess.Popen(["sleep", "60"]) as foreign:
+        (server.data / "postmaster.pid").write_text(
+            f"{foreign.pid}\n{server.data}\n1\n5432\n{server.data}\n\n  0 0\nready   \n", encoding="utf-8"
+        )
+        assert server.start() == "started"
+        assert foreign.poll() is None
+        foreign.kill()
+    with psycopg.connect(server.url(driver="postgresql").render_as_string()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    server.stop()
+    assert not server.is_alive()
