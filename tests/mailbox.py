@@ -148,18 +148,18 @@ def running_mailbox(
     login: tuple[str, str] | None = None,
     utf8: bool = True,
 ) -> Iterator[Mailbox]:
-    """Yield the mailbox of a running server: plain, with STARTTLS or with TLS from the first byte; it may ask for a login."""
+    """Yield the mailbox of a running server: plain, with STARTTLS or with TLS from the first byte; it may offer a login."""
     mailbox = Mailbox()
 
     def authenticate(_server: object, _session: object, _envelope: object, mechanism: str, data: LoginPassword) -> AuthResult:
         del mechanism
         given = (data.login.decode(), data.password.decode())
         mailbox.logins.append(given)
-        return AuthResult(success=given == login)
+        return AuthResult(success=given == login, handled=False)
 
     options: dict[str, Any] = {"enable_SMTPUTF8": utf8, "ssl_context": tls, "tls_context": starttls}
     if login:
-        options |= {"authenticator": authenticate, "auth_required": True, "auth_require_tls": False}
+        options |= {"authenticator": authenticate, "auth_require_tls": False}
     controller = _Controller(mailbox, **options)
     controller.start()
     mailbox.connections = 0

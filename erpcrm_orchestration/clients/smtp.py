@@ -14,12 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Timer
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from erpcrm_orchestration.domain.errors import ErpcrmError, InputError, PermanentFailure, TransientFailure, one_line
 from erpcrm_orchestration.domain.mail import Answer, RecipientState, Transmission
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+    SourceAddress = tuple[object, ...] | str | ReadableBuffer
 
 LONGEST_ADDRESS = 254
 """Characters, from RFC 5321 by its erratum 1690."""
@@ -112,7 +117,7 @@ class SmtpSession:
         if utf8 and not self._smtp.has_extn("smtputf8"):
             return self._send_ascii_only(sender, recipients, message)
         content = message(utf8=utf8)
-        with self._deadline():
+        with _deadline(self._smtp, self._server.timeout_s):
             return self._send(sender.envelope, recipients, content, utf8=utf8)
 
     def _send_ascii_only(self, sender: Address, recipients: tuple[Address, ...], message: Serialised) -> Transmission:
@@ -198,16 +203,32 @@ class SmtpSession:
     def _said(self, error: Exception) -> str:
         return _without_secret(_reason(error), self._server)
 
-    @contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """End the connection when one mail takes longer than the timeout, however slowly the server drips."""
-        timer = Timer(self._server.timeout_s, _shut, [self._smtp])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+
+@contextmanager
+def _deadline(connection: smtplib.SMTP, seconds: float) -> Iterator[None]:
+    """End the connection when what is inside takes longer, however slowly the server drips.
+
+    The socket's own timeout begins anew with every byte that arrives.
+    """
+    timer = Timer(seconds, _shut, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _BoundedConnect(smtplib.SMTP):
+    """Bounds the greeting, which smtplib awaits while it connects."""
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: SourceAddress | None = None) -> tuple[int, bytes]:
+        with _deadline(self, self.timeout):
+            return super().connect(host, port, source_address)
+
+
+class _BoundedConnectTls(_BoundedConnect, smtplib.SMTP_SSL):
+    """The same with TLS from the first byte."""
 
 
 @contextmanager
@@ -218,7 +239,8 @@ def connect(server: SmtpServer) -> Iterator[SmtpSession]:
     """
     connection = _opened(server)
     try:
-        _secured(connection, server)
+        with _deadline(connection, server.timeout_s):
+            _secured(connection, server)
         yield SmtpSession(connection, server)
     finally:
         if connection.sock is not None:
@@ -232,8 +254,8 @@ def _opened(server: SmtpServer) -> smtplib.SMTP:
     try:
         if server.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(server.host, server.port, name, timeout=timeout, context=context)
-        return smtplib.SMTP(server.host, server.port, name, timeout=timeout)
+            return _BoundedConnectTls(server.host, server.port, name, timeout=timeout, context=context)
+        return _BoundedConnect(server.host, server.port, name, timeout=timeout)
     except ssl.SSLError as error:
         raise _tls_failed(server, error) from error
     except (OSError, smtplib.SMTPException) as error:

@@ -16,6 +16,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from functools import cache
+from time import monotonic
 
 import holidays
 import sqlalchemy as sa
@@ -43,6 +44,7 @@ from erpcrm_orchestration.store import mail as outbox
 from erpcrm_orchestration.store.configuration import load_general
 
 TEST_MARK = "[TEST] "
+LONGEST_DELIVERY_S = 120.0
 
 
 def compose_alert(  # noqa: PLR0913 - a mail has this many parts, and each is named by its caller
@@ -102,11 +104,15 @@ def due(connection: sa.Connection, now: datetime) -> int:
     return outbox.count_due(connection, now=now, dead_before=_dead_before(settings, now))
 
 
-def deliver_due(engine: sa.Engine, *, clock: Clock, environment: Mapping[str, str]) -> DeliveryReport:
+def deliver_due(
+    engine: sa.Engine, *, clock: Clock, environment: Mapping[str, str], longest_s: float = LONGEST_DELIVERY_S
+) -> DeliveryReport:
     """Send every mail that is due through one connection, and return what became of them.
 
-    A server that is down, refuses or answers slowly is no exception: the rows say it and are tried again.
+    A server that is down, refuses or answers slowly is no exception: the rows say it and are tried again. No new mail is
+    begun after `longest_s` seconds, so that a slow server delays nobody; the rest leaves with the next delivery.
     """
+    patience = Patience(longest_s)
     with engine.begin() as connection:
         settings = load_general(connection).mail
         now = clock.now()
@@ -115,13 +121,26 @@ def deliver_due(engine: sa.Engine, *, clock: Clock, environment: Mapping[str, st
     if not waiting:
         return DeliveryReport(uncertain=uncertain)
     try:
-        report = _deliver(engine, settings, clock, environment)
+        report = _deliver(engine, settings, clock, environment, patience)
     except ErpcrmError as error:
         report = _defer(engine, clock, str(error))
     return _sum(report, DeliveryReport(uncertain=uncertain))
 
 
-def _deliver(engine: sa.Engine, settings: MailSettings, clock: Clock, environment: Mapping[str, str]) -> DeliveryReport:
+class Patience:
+    """Seconds that a delivery may take, by the machine's own steady clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = monotonic() + seconds
+
+    @property
+    def is_left(self) -> bool:
+        return monotonic() < self._until
+
+
+def _deliver(
+    engine: sa.Engine, settings: MailSettings, clock: Clock, environment: Mapping[str, str], patience: Patience
+) -> DeliveryReport:
     now = clock.now()
     opening = next_opening(settings.calendar, now, closed_days(settings.calendar.holidays_of))
     if opening > now:
@@ -129,19 +148,28 @@ def _deliver(engine: sa.Engine, settings: MailSettings, clock: Clock, environmen
             return DeliveryReport(spooled=outbox.spool(connection, now=now, opening=opening))
     server = server_of(settings, environment)
     report = DeliveryReport()
-    while True:
-        sent_some = False
+    goes_on = True
+    while goes_on:
         try:
             with smtp.connect(server) as session:
-                while session.is_open and (claimed := _claim(engine, clock)):
-                    report = _sum(report, _send_one(engine, session, settings, claimed, clock))
-                    sent_some = True
-                if session.is_open:
-                    return report
+                batch, goes_on = _send_through(engine, session, settings, clock, patience)
         except ErpcrmError as error:
             return _sum(report, _defer(engine, clock, str(error)))
-        if not sent_some:
-            return report
+        report = _sum(report, batch)
+    return report
+
+
+def _send_through(
+    engine: sa.Engine, session: smtp.SmtpSession, settings: MailSettings, clock: Clock, patience: Patience
+) -> tuple[DeliveryReport, bool]:
+    """Send what is due until nothing is left or the connection ends; True when another connection should be made."""
+    report = DeliveryReport()
+    while session.is_open and patience.is_left:
+        claimed = _claim(engine, clock)
+        if claimed is None:
+            return report, False
+        report = _sum(report, _send_one(engine, session, settings, claimed, clock))
+    return report, patience.is_left
 
 
 def server_of(settings: MailSettings, environment: Mapping[str, str]) -> smtp.SmtpServer:
@@ -173,9 +201,9 @@ def closed_days(country: str | None) -> Container[date]:
 def message_of(claimed: ClaimedMail, sender: smtp.Address, at: datetime) -> EmailMessage:
     """Return the message with a Message-ID made of its idempotency key, by which a second copy is recognised."""
     message = EmailMessage(policy=SMTP)
-    message["From"] = HeaderAddress(addr_spec=sender.envelope)
+    message["From"] = _in_header(sender)
     people, _ = _addressed(claimed.recipients)
-    message["To"] = [HeaderAddress(addr_spec=person.envelope) for person in people]
+    message["To"] = [_in_header(person) for person in people]
     message["Subject"] = claimed.subject
     message["Date"] = format_datetime(at)
     digest = hashlib.sha256(claimed.idempotency_key.encode()).hexdigest()[:40]
@@ -185,6 +213,11 @@ def message_of(claimed: ClaimedMail, sender: smtp.Address, at: datetime) -> Emai
     if claimed.html is not None:
         message.add_alternative(claimed.html, subtype="html")
     return message
+
+
+def _in_header(address: smtp.Address) -> HeaderAddress:
+    name, _, domain = address.envelope.rpartition("@")
+    return HeaderAddress(username=name, domain=domain)
 
 
 def _claim(engine: sa.Engine, clock: Clock) -> ClaimedMail | None:

@@ -150,7 +150,7 @@ def close_attempt(connection: sa.Connection, claimed: ClaimedMail, outcome: Sett
     if connection.execute(sa.update(mail).where(ours, still_ours).values(values)).rowcount == 0:
         return False
     _answer(connection, claimed.mail_id, outcome.answers, now)
-    if outcome.accepted:
+    if outcome.accepted and not claimed.accepted_before:
         connection.execute(load_sql("note_alert_mail"), {"mail_id": claimed.mail_id, "cause": INTERACTIONS_ALERT, "at": now})
     return True
 
