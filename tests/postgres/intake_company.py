@@ -197,4 +197,4 @@ def table(engine: sa.Engine, name: sa.Table, *columns: str) -> list[tuple[Any, .
     """Return the rows of a table, of these columns, sorted."""
     with engine.connect() as connection:
         found = connection.execute(sa.select(*(name.c[column] for column in columns)))
-        return sorted((tuple(row) for row in found), key=str)
+        return sorted((tuple(row) for row in found), key=lambda row: [str(value) for value in row])
