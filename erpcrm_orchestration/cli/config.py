@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.config.diff import KINDS, SECRET_FIELDS, Plan
+from erpcrm_orchestration.config.export import to_files, to_yaml
 from erpcrm_orchestration.config.folder import Reading, read_folder
+from erpcrm_orchestration.config.json_schema import schema_text
 from erpcrm_orchestration.config.rules import check
 from erpcrm_orchestration.config.secrets import missing_variables
 from erpcrm_orchestration.domain.clock import SystemClock
-from erpcrm_orchestration.domain.errors import Findings
+from erpcrm_orchestration.domain.errors import Findings, InputError
 from erpcrm_orchestration.services import configuration
 
 app = typer.Typer(help="Configuration as code: a folder of YAML, checked, compared, applied, written back.")
@@ -106,3 +108,49 @@ def _shown(field: str, content: object) -> str:
     if SECRET_FIELDS & set(field.split(".")) and content and "${env:" not in text:
         return "***"
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+@app.command("export")
+def export_command(
+    dossier: Annotated[str | None, typer.Option("--dossier", help="Only this dossier.")] = None,
+    code: Annotated[str | None, typer.Option("--as", help="With --dossier: under this new code.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file *.yaml, or a folder.")] = None,
+) -> None:
+    """Write what the database holds as YAML that `apply` reads. Secrets stay ${env:NAME}.
+
+    Example: erpcrm config export --dossier 998 --as 123 --output config/123.yaml
+    """
+    if code is not None and dossier is None:
+        raise InputError("E-CLI-050", "erpcrm config export", "--as without --dossier", "name the dossier to copy")
+    with open_database() as engine:
+        found = configuration.export(engine, dossier=dossier, code=code)
+    if output is None:
+        typer.echo(to_yaml(found), nl=False)
+    elif output.suffix in {".yaml", ".yml"}:
+        _write(output, to_yaml(found))
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, text in (to_files(found) | {"schema.json": schema_text()}).items():
+            _write(output / name, text)
+
+
+@app.command("schema")
+def schema_command(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write.")] = None,
+) -> None:
+    """Print the JSON Schema that editors check the files with.
+
+    Example: erpcrm config schema --output config/schema.json
+    """
+    if output is None:
+        typer.echo(schema_text(), nl=False)
+    else:
+        _write(output, schema_text())
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError("E-CLI-063", str(path), f"cannot be written ({error.strerror})", "name another file") from error
+    typer.echo(f"wrote {path}")

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -18,6 +19,9 @@ UNKNOWN_KEY = "E-CFG-040"
 WRONG_VALUE = "E-CFG-041"
 MISSING_KEY = "E-CFG-002"
 UNKNOWN_ZONE = "E-CFG-044"
+
+Annotation = Any
+"""A type expression: Python has no type for these."""
 
 _RULES = {
     "bool_type": "true or false",
@@ -58,8 +62,6 @@ def _correct_key(model: type[BaseModel], path: Path) -> str:
 
 
 def _near_zone(value: object) -> str:
-    from zoneinfo import available_timezones
-
     text = value if isinstance(value, str) else ""
     near = did_you_mean(text, available_timezones())
     return near if near.startswith("did") else "write it as Europe/Paris"
@@ -71,7 +73,7 @@ def _rule(model: type[BaseModel], path: Path, details: ErrorDetails) -> str:
         return str(details["ctx"]["rule"])
     if kind == "literal_error":
         return "one of " + str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
-    field = _field(model, path)
+    field = field_at(model, path)
     if kind in {"int_type", "int_parsing", "greater_than_equal", "less_than_equal", "int_from_float"}:
         low, high = _bounds(field)
         return f"a whole number from {low} to {high}" if low is not None else "a whole number"
@@ -86,12 +88,12 @@ def _bounds(field: object) -> tuple[int | None, int | None]:
     return low, high
 
 
-def _metadata(field: object) -> Iterator[Any]:
+def _metadata(field: Annotation) -> Iterator[Any]:
     """Yield the annotations of a field or type, those of the members of a union too."""
     if isinstance(field, FieldInfo):
         yield from field.metadata
         field = field.annotation
-    if typing.get_origin(field) is typing.Annotated:
+    if hasattr(field, "__metadata__"):
         for one in field.__metadata__:
             yield from one.metadata if isinstance(one, FieldInfo) else (one,)
     elif typing.get_origin(field) in {typing.Union, types.UnionType}:
@@ -102,19 +104,19 @@ def _metadata(field: object) -> Iterator[Any]:
 def _description(model: type[BaseModel], path: Path) -> str:
     """Return the description of the nearest field on the way."""
     for length in range(len(path), 0, -1):
-        found = _field(model, path[:length])
+        found = field_at(model, path[:length])
         if isinstance(found, FieldInfo) and found.description:
             return found.description
     return "what the documentation says"
 
 
 def _known(model: type[BaseModel], path: Path) -> list[str]:
-    found = _field(model, path)
+    found = field_at(model, path)
     inner = _model(found.annotation if isinstance(found, FieldInfo) else found)
     return [field.alias or name for name, field in inner.model_fields.items()] if inner else []
 
 
-def _field(model: type[BaseModel], path: Path) -> Any:
+def field_at(model: type[BaseModel], path: Path) -> Annotation:
     """Return the field at the way, or the type of an element of a mapping or list."""
     found: Any = model
     for step in path:
@@ -127,22 +129,23 @@ def _field(model: type[BaseModel], path: Path) -> Any:
     return found
 
 
-def _members(annotation: object) -> Iterator[Any]:
+def members(annotation: Annotation) -> Iterator[Any]:
+    """Yield the types that an annotation allows, those of a union one by one."""
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         for member in typing.get_args(annotation):
-            yield from _members(member)
-    elif typing.get_origin(annotation) is typing.Annotated:
-        yield from _members(typing.get_args(annotation)[0])
+            yield from members(member)
+    elif hasattr(annotation, "__metadata__"):
+        yield from members(typing.get_args(annotation)[0])
     else:
         yield annotation
 
 
 def _model(annotation: object) -> type[BaseModel] | None:
-    return next((one for one in _members(annotation) if isinstance(one, type) and issubclass(one, BaseModel)), None)
+    return next((one for one in members(annotation) if isinstance(one, type) and issubclass(one, BaseModel)), None)
 
 
-def _element(annotation: object) -> Any:
-    for one in _members(annotation):
+def _element(annotation: Annotation) -> Annotation:
+    for one in members(annotation):
         if typing.get_origin(one) in {dict, list}:
             return typing.get_args(one)[-1]
     return None

@@ -13,6 +13,7 @@ from erpcrm_orchestration.config.faults import explain
 from erpcrm_orchestration.config.kinds import CODE, DOSSIER_CODE
 from erpcrm_orchestration.config.models import DEFAULTS, SECTIONS
 from erpcrm_orchestration.config.places import Document, Fault, Path, Place, fault, shown
+from erpcrm_orchestration.config.plain import Plain
 from erpcrm_orchestration.config.strict_yaml import parse, read_file
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
@@ -114,6 +115,7 @@ def _merge_section(whole: Document, document: Document, section: str | int, cont
         found = f"{shown(content)} is not a mapping"
         whole.faults.append(fault("E-CFG-041", place, (section,), found, "write one key for each entry below it"))
     else:
+        whole.data.setdefault(section, {})
         for code, entry in content.items():
             _merge_entry(whole, document, (section, code), entry)
 
@@ -126,7 +128,7 @@ def _merge_entry(whole: Document, document: Document, path: Path, entry: object)
         found = f"stands here again, first at {first}"
         whole.faults.append(fault("E-CFG-032", here, path, found, "remove one of both"))
         return
-    whole.data.setdefault(section, {})[code] = entry
+    whole.data[section][code] = entry
 
 
 def _entries(reading: Reading, section: str) -> Iterator[Any]:
@@ -134,14 +136,14 @@ def _entries(reading: Reading, section: str) -> Iterator[Any]:
     _, code_name = SECTIONS[section]
     content: Mapping[str | int, Any] = reading.document.data.get(section) or {}
     if not code_name:
-        if content:
+        if section in reading.document.data:
             yield from _validated(reading, (section,), content, {})
         return
     for code in sorted(content, key=str):
         if _is_code(reading, section, code):
             raw = {} if content[code] is None else content[code]
             defaults = reading.document.data.get(DEFAULTS.get(section, "")) or {}
-            yield from _validated(reading, (section, code), _laid_over(defaults, raw), {code_name: code})
+            yield from _validated(reading, (section, code), laid_over(defaults, raw), {code_name: code})
 
 
 def _validated(reading: Reading, path: Path, raw: object, codes: dict[str, Any]) -> Iterator[Any]:
@@ -169,13 +171,13 @@ def _inherits_distrust(reading: Reading, path: Path) -> bool:
     return inherited is not None and reading.document.is_distrusted(inherited)
 
 
-def _laid_over(below: object, above: object) -> Any:
+def laid_over(below: Plain, above: Plain) -> Plain:
     """Return mappings merged key by key; anything else above replaces what is below."""
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     merged = dict(below)
     for key, content in above.items():
-        merged[key] = _laid_over(below[key], content) if key in below else content
+        merged[key] = laid_over(below[key], content) if key in below else content
     return merged
 
 
@@ -203,5 +205,5 @@ def dossier_code_fault(code: str | int) -> tuple[str, str, str] | None:
         return "E-CFG-033", f"the code {code} is a number", f'quote dossier codes: "{code}"'
     if not DOSSIER_CODE.fullmatch(code):
         remedy = "use 1 to 16 letters A-Z a-z, digits, _ and -, the first a letter or digit"
-        return "E-DOS-091", f"dossier code {ascii(code)} is refused", remedy
+        return "E-DOS-091", f"dossier code {code!a} is refused", remedy
     return None

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, time
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from email_validator import EmailNotValidError, validate_email

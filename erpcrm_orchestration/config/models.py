@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from erpcrm_orchestration.config.kinds import (
+    WORD,
     Address,
     AlertMinutes,
     Block,
@@ -24,12 +25,17 @@ from erpcrm_orchestration.config.kinds import (
     Text,
     TimeOfDay,
     TimeZone,
-    WORD,
 )
 from erpcrm_orchestration.domain import configuration as value
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def given(kind: type, name: str) -> Any:
+Value = Any
+"""A value of the domain, of the class that belongs to the model."""
+
+
+def given(kind: type[DataclassInstance], name: str) -> Value:
     """Return the default that the domain gives a field."""
     field = next(one for one in fields(kind) if one.name == name)
     if field.default is not MISSING:
@@ -45,7 +51,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     value_type: ClassVar[type[Any]]
 
-    def to_value(self, **codes: Any) -> Any:
+    def to_value(self, **codes: Value) -> Value:
         """Return the value of the domain; what the YAML does not say keeps the domain's default."""
         arguments = {name: _value(getattr(self, name)) for name in self.model_fields_set}
         return self.value_type(**codes, **arguments)
@@ -54,11 +60,11 @@ class Part(BaseModel):
 class Columns(Part):
     """A mapping of our names to the columns of a table; it becomes a mapping of those that are given."""
 
-    def to_value(self, **codes: Any) -> dict[str, str]:
+    def to_value(self, **codes: Value) -> dict[str, str]:
         return {name: getattr(self, name) for name in type(self).model_fields if getattr(self, name) is not None}
 
 
-def _value(found: object) -> Any:
+def _value(found: object) -> Value:
     if isinstance(found, Part):
         return found.to_value()
     if isinstance(found, list):
@@ -124,7 +130,7 @@ class GeneralPart(Part):
     )
     mail: MailPart = Field(MailPart(), description="the mail server")
 
-    def to_value(self, **codes: Any) -> value.GeneralParameters:
+    def to_value(self, **codes: Value) -> value.GeneralParameters:
         arguments = {name: _value(getattr(self, name)) for name in self.model_fields_set if name != "watchers"}
         watchers = tuple(self.watchers.get(code, WatcherPart()).to_value(code=code) for code in value.WatcherCode)
         return value.GeneralParameters(watchers=watchers, **arguments)
@@ -163,7 +169,7 @@ class FieldPart(Part):
     required: bool = Field(False, description="true when a dataset without it is in error")
     max_length: Annotated[int, Field(ge=1, le=100000)] | None = Field(None, description="the most characters")
 
-    def to_value(self, **codes: Any) -> value.DatasetField:
+    def to_value(self, **codes: Value) -> value.DatasetField:
         return value.DatasetField(kind=self.kind, required=self.required, max_length=self.max_length, **codes)
 
 
@@ -189,7 +195,7 @@ class DatasetTypePart(Part):
     fields: dict[Identifier, FieldPart] = Field({}, description="the fields of its pivot files")
     states: dict[StateNumber, StatePart] = Field(description="the automaton, by state number; 100 is the entry")
 
-    def to_value(self, **codes: Any) -> value.DatasetType:
+    def to_value(self, **codes: Value) -> value.DatasetType:
         return value.DatasetType(
             category=self.category,
             label=self.label,
@@ -249,7 +255,7 @@ class TablePart(Part):
     schema_: Identifier | None = Field(None, alias="schema", description="the schema of the table")
     where: dict[Identifier, str] = Field({}, description="column and value; {dossier} stands for the dossier code")
 
-    def to_value(self, **codes: Any) -> Any:
+    def to_value(self, **codes: Value) -> Value:
         arguments = {name.rstrip("_"): _value(getattr(self, name)) for name in self.model_fields_set}
         return self.value_type(**codes, **arguments)
 
@@ -287,7 +293,7 @@ class SourcePart(Part):
     datasets: dict[Identifier, DatasetPart] = Field({}, description="the tables of datasets, by a name of your choice")
     tasks: TaskPart | None = Field(None, description="the table of inter-company tasks")
 
-    def to_value(self, **codes: Any) -> value.Source:
+    def to_value(self, **codes: Value) -> value.Source:
         arguments = {name: _value(getattr(self, name)) for name in self.model_fields_set if name != "datasets"}
         streams = tuple(part.to_value(stream=name) for name, part in self.datasets.items())
         return value.Source(datasets=streams, **codes, **arguments)

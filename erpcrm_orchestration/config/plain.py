@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date, time
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from erpcrm_orchestration.config.kinds import DAYS
 from erpcrm_orchestration.domain import configuration as value
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CODES = {
     "general": "",
@@ -22,6 +25,9 @@ CODES = {
 }
 """Sections in the order in which they refer to each other, with the name of their code."""
 
+Plain = Any
+"""Mappings, lists, texts, numbers and booleans, nested as the YAML nests them."""
+
 _KEYED = {
     value.WatcherSettings: "code",
     value.DatasetField: "name",
@@ -31,7 +37,7 @@ _KEYED = {
 """What stands in a tuple here and below its code in the YAML."""
 
 
-def plain(found: object, *, defaults: bool, without: str = "") -> Any:
+def plain(found: object, *, defaults: bool, without: str = "") -> Plain:
     """Return a value as mappings, lists, texts, numbers and booleans; with `defaults` also what is not said."""
     if is_dataclass(found) and not isinstance(found, type):
         return _mapping(found, defaults=defaults, without=without)
@@ -39,23 +45,28 @@ def plain(found: object, *, defaults: bool, without: str = "") -> Any:
         return {key: plain(one, defaults=defaults) for key, one in found.items()}
     if isinstance(found, tuple):
         return _list(found, defaults=defaults)
-    if isinstance(found, Enum):
-        return found.value
-    if isinstance(found, time):
-        return f"{found:%H:%M}"
-    if isinstance(found, date):
-        return found.isoformat()
+    return _scalar(found)
+
+
+def _scalar(found: object) -> Plain:
+    match found:
+        case Enum():
+            return found.value
+        case time():
+            return f"{found:%H:%M}"
+        case date():
+            return found.isoformat()
     return found
 
 
-def _list(found: tuple[Any, ...], *, defaults: bool) -> Any:
+def _list(found: tuple[Any, ...], *, defaults: bool) -> Plain:
     key = _KEYED.get(type(found[0])) if found else None
     if key is None:
         return [plain(one, defaults=defaults) for one in found]
     return {plain(getattr(one, key), defaults=True): plain(one, defaults=defaults, without=key) for one in found}
 
 
-def _mapping(found: object, *, defaults: bool, without: str) -> dict[str, Any]:
+def _mapping(found: DataclassInstance, *, defaults: bool, without: str) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for one in fields(found):
         content = getattr(found, one.name)
@@ -65,7 +76,7 @@ def _mapping(found: object, *, defaults: bool, without: str) -> dict[str, Any]:
     return said
 
 
-def _default(one: object) -> Any:
+def _default(one: Field[Any]) -> object:
     if one.default is not MISSING:
         return one.default
     return one.default_factory() if one.default_factory is not MISSING else MISSING

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from erpcrm_orchestration.config.automaton_rules import automaton_faults
-from erpcrm_orchestration.config.folder import Reading
+from erpcrm_orchestration.config.folder import Reading, dossier_code_fault
 from erpcrm_orchestration.config.places import Fault, Path
 from erpcrm_orchestration.config.plain import CODES, entries
+from erpcrm_orchestration.config.references import references_of
 from erpcrm_orchestration.config.secrets import secret_faults
-from erpcrm_orchestration.domain.configuration import CallTarget, Configuration, Dossier, MailTemplate, ProcessState, Source
+from erpcrm_orchestration.domain.configuration import (
+    CallTarget,
+    Configuration,
+    Dossier,
+    MailTemplate,
+    ProcessState,
+    Source,
+    TimeExportFilter,
+)
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.template import problems
 
@@ -21,10 +30,14 @@ IMPOSSIBLE = "E-CFG-041"
 
 @dataclass(frozen=True)
 class Known:
-    """Codes that are there without the files, per section; `is_whole` is False when there may be more of them."""
+    """Codes that are there without the files, per section; `is_whole` is False when there may be more of them.
+
+    With `tolerates_defaults` a code that nobody wrote, because it is the domain's default, may be missing.
+    """
 
     codes: dict[str, frozenset[str]]
     is_whole: bool = True
+    tolerates_defaults: bool = False
 
     @classmethod
     def nothing(cls) -> Known:
@@ -72,8 +85,8 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
     for dossier in configuration.dossiers:
         yield from dossier_faults(reading, dossier)
     yield from _group_faults(reading, known)
-    for path, section, code in _references(reading):
-        if _is_missing(reading, known, section, code) and _is_decidable(reading, known, section):
+    for path, section, code in references_of(reading.configuration):
+        if _is_missing(reading, known, section, code) and _is_decidable(reading, known, path, section):
             yield reading.refuse(
                 UNKNOWN_REFERENCE, path, f"no {_NOUNS[section]} {code}", _did_you_mean(reading, known, section, code)
             )
@@ -91,18 +104,28 @@ _NOUNS = {
 
 def _warnings(reading: Reading, known: Known) -> Iterator[Fault]:
     configuration = reading.configuration
-    for path, section, code in _references(reading):
-        if _is_missing(reading, known, section, code) and not _is_decidable(reading, known, section):
-            found = f"no {_NOUNS[section]} {code} in these files"
-            yield reading.refuse(UNKNOWN_REFERENCE, path, found, "plan and apply look for it in the database")
+    for path, section, code in references_of(reading.configuration):
+        if _is_missing(reading, known, section, code) and not _is_decidable(reading, known, path, section):
+            found = f"no {_NOUNS[section]} {code}" + ("" if known.is_whole else " in these files")
+            remedy = "add it, or name another one" if known.is_whole else "plan and apply look for it in the database"
+            yield reading.refuse(UNKNOWN_REFERENCE, path, found, remedy)
     for path, zone in _zones(configuration):
         if "/" not in zone and zone != "UTC":
             yield reading.refuse("E-CFG-044", path, f"{zone} names no place", "write a zone as Europe/Paris")
-    for dossier in configuration.dossiers:
-        if not dossier.active and ("dossiers", dossier.dossier_code, "process", "state") in reading.document.values:
-            if dossier.process.state is ProcessState.ACTIVE:
-                path = ("dossiers", dossier.dossier_code, "process", "state")
-                yield reading.refuse("E-CFG-049", path, "ACTIVE in an inactive dossier", "nothing runs until active is true")
+    yield from _idle(reading)
+
+
+def _idle(reading: Reading) -> Iterator[Fault]:
+    """Yield E-CFG-049 for what says it is active below something that is not."""
+    general = reading.configuration.general
+    for dossier in reading.configuration.dossiers:
+        path: Path = ("dossiers", dossier.dossier_code, "process", "state")
+        said = path in reading.document.values and dossier.process.state is ProcessState.ACTIVE
+        if not dossier.active and said:
+            yield reading.refuse("E-CFG-049", path, "ACTIVE in an inactive dossier", "nothing runs until active is true")
+        if general and general.common_dossier == dossier.dossier_code and not dossier.active:
+            found = f"common dossier {dossier.dossier_code} is inactive"
+            yield reading.refuse("E-CFG-049", ("general", "common_dossier"), found, "nothing runs until it is active")
 
 
 def _zones(configuration: Configuration) -> Iterator[tuple[Path, str]]:
@@ -110,41 +133,6 @@ def _zones(configuration: Configuration) -> Iterator[tuple[Path, str]]:
         yield ("general", "mail", "calendar", "time_zone"), configuration.general.mail.calendar.time_zone
     yield from ((("sources", one.source_code, "time_zone"), one.time_zone) for one in configuration.sources)
     yield from ((("dossiers", one.dossier_code, "time_zone"), one.time_zone) for one in configuration.dossiers)
-
-
-def _references(reading: Reading) -> Iterator[tuple[Path, str, str]]:
-    """Yield the way, the section it refers to and the code of every reference."""
-    configuration = reading.configuration
-    if configuration.general is not None:
-        for name in ("default_dossier", "common_dossier"):
-            if code := getattr(configuration.general, name):
-                yield ("general", name), "dossiers", code
-    for source in configuration.sources:
-        yield from _source_references(source)
-    for dossier in configuration.dossiers:
-        yield from _dossier_references(dossier)
-
-
-def _source_references(source: Source) -> Iterator[tuple[Path, str, str]]:
-    path = ("sources", source.source_code)
-    if source.tasks:
-        yield (*path, "tasks", "target"), "call_targets", source.tasks.target
-    for mapping in source.datasets:
-        if mapping.type_code:
-            yield (*path, "datasets", mapping.stream, "type_code"), "dataset_types", mapping.type_code
-
-
-def _dossier_references(dossier: Dossier) -> Iterator[tuple[Path, str, str]]:
-    path = ("dossiers", dossier.dossier_code)
-    process = dossier.process
-    yield (*path, "process", "mail_group"), "mail_groups", process.mail_group
-    yield (*path, "process", "mail_template"), "mail_templates", process.mail_template
-    if process.recovery_template:
-        yield (*path, "process", "recovery_template"), "mail_templates", process.recovery_template
-    if dossier.source:
-        yield (*path, "source"), "sources", dossier.source
-    if dossier.mobility:
-        yield (*path, "mobility", "target"), "call_targets", dossier.mobility.target
 
 
 def _all_codes(reading: Reading, known: Known, section: str) -> set[str]:
@@ -158,8 +146,10 @@ def _is_missing(reading: Reading, known: Known, section: str, code: str) -> bool
     return code not in _all_codes(reading, known, section)
 
 
-def _is_decidable(reading: Reading, known: Known, section: str) -> bool:
+def _is_decidable(reading: Reading, known: Known, path: Path, section: str) -> bool:
     """True when the code cannot be anywhere else: the database was asked, or the files hold this section."""
+    if known.tolerates_defaults and path not in reading.document.values:
+        return False
     return reading.is_complete and (known.is_whole or bool(reading.codes(section)))
 
 
@@ -173,7 +163,6 @@ def dossier_faults(reading: Reading, dossier: Dossier) -> Iterator[Fault]:
     delay, frequency = dossier.alert_delay_min, dossier.import_frequency_min
     if frequency is not None and 0 < delay < frequency:
         path: Path = ("dossiers", dossier.dossier_code, "alert_delay_min")
-        place, _ = reading.locate(path)
         if path not in reading.document.values:
             own = (*path[:2], "import_frequency_min")
             path = own if own in reading.document.values else path
@@ -210,15 +199,14 @@ def _source_faults(reading: Reading, source: Source) -> Iterator[Fault]:
             yield from _time_export_faults(reading, path, mapping.time_export)
 
 
-def _time_export_faults(reading: Reading, path: Path, switches: object) -> Iterator[Fault]:
+def _time_export_faults(reading: Reading, path: Path, switches: TimeExportFilter) -> Iterator[Fault]:
     needed = {
-        "exported": not getattr(switches, "include_exported"),
-        "intervention_state": getattr(switches, "closed_interventions_only"),
-        "validated": getattr(switches, "validated_only"),
+        "exported": not switches.include_exported,
+        "intervention_state": switches.closed_interventions_only,
+        "validated": switches.validated_only,
     }
-    columns = getattr(switches, "columns")
     for name, is_needed in needed.items():
-        if is_needed and name not in columns:
+        if is_needed and name not in switches.columns:
             found = f"no column {name} for the switches that are set"
             yield reading.refuse(IMPOSSIBLE, (*path, "time_export", "columns"), found, f"give {name} or change the switch")
 
@@ -253,3 +241,13 @@ def _equal_codes(reading: Reading, known: Known) -> Iterator[Fault]:
 def folded(code: str) -> str:
     """Return what two codes must not have in common."""
     return unicodedata.normalize("NFKC", code).casefold()
+
+
+def require_free_code(code: str, taken: Iterable[str], *, where: str = "dossier") -> None:
+    """Raise InputError E-DOS-091 for what is no dossier code, E-CFG-047 for one that another dossier has in any form."""
+    complaint = dossier_code_fault(code)
+    if complaint:
+        raise InputError(complaint[0], where, complaint[1], complaint[2])
+    for other in taken:
+        if folded(other) == folded(code):
+            raise InputError("E-CFG-047", where, f"dossier {other} exists", "choose another code")

@@ -20,6 +20,9 @@ DEEPEST = 32
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The C parser when PyYAML was built with it."""
 
+Event = Any
+"""An event of the parser: PyYAML's stubs know less than its events hold."""
+
 _NO_KEY = object()
 
 
@@ -95,7 +98,7 @@ class _Builder:
         self._root: Any = None
         self._stopped = False
 
-    def take(self, event: yaml.Event) -> None:
+    def take(self, event: Event) -> None:
         if self._stopped:
             return
         match event:
@@ -147,7 +150,7 @@ class _Builder:
             self._refuse("E-CFG-037", event, "a second document", "one document in a file; split the file at ---")
             self._stopped = True
 
-    def _open(self, container: dict[str | int, Any] | list[Any], event: object) -> None:
+    def _open(self, container: dict[str | int, Any] | list[Any], event: Event) -> None:
         self._decorations(event)
         if self._expects_key():
             self._refuse("E-CFG-041", event, "a key that is no text", "write a word as the key")
@@ -190,10 +193,11 @@ class _Builder:
         self._document.keys.setdefault((*frame.path, key), place)
         frame.key = key
 
-    def _add(self, value: object, event: object, *, distrusted: bool = False) -> Path:
+    def _add(self, value: object, event: Event, *, distrusted: bool = False) -> Path:
         """Put a value where it belongs and return its way."""
         if not self._stack:
-            self._root, path = value, ()
+            path: Path = ()
+            self._root = value
         else:
             frame = self._stack[-1]
             if isinstance(frame.container, list):
@@ -215,13 +219,13 @@ class _Builder:
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].container, dict) and self._stack[-1].key is _NO_KEY
 
-    def _decorations(self, event: object) -> None:
+    def _decorations(self, event: Event) -> None:
         if event.anchor is not None:
             self._refuse("E-CFG-039", event, f"an anchor &{event.anchor}", "write the value out; aliases are not read")
         if event.tag is not None:
             self._refuse("E-CFG-038", event, f"a tag {_tag(event.tag)}", "remove it; quote what is text", distrusted=True)
 
-    def _refuse(self, code: str, event: object, found: str, remedy: str, *, distrusted: bool = False) -> None:
+    def _refuse(self, code: str, event: Event, found: str, remedy: str, *, distrusted: bool = False) -> None:
         path: Path = ()
         if self._stack:
             frame = self._stack[-1]
@@ -231,7 +235,7 @@ class _Builder:
             self._document.distrusted.add(path)
         self._document.faults.append(fault(code, self._place(event), path, found, remedy))
 
-    def _place(self, event: object) -> Place:
+    def _place(self, event: Event) -> Place:
         return Place(self._name, event.start_mark.line + 1, event.start_mark.column + 1)
 
 

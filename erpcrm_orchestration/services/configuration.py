@@ -10,9 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from erpcrm_orchestration.config.diff import Change, Plan, compare
+from erpcrm_orchestration.config.export import copied
 from erpcrm_orchestration.config.folder import Reading
 from erpcrm_orchestration.config.plain import CODES, plain
-from erpcrm_orchestration.config.rules import Known, check
+from erpcrm_orchestration.config.references import removable
+from erpcrm_orchestration.config.rules import Known, check, require_free_code
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.errors import Findings
@@ -20,8 +22,8 @@ from erpcrm_orchestration.store import configuration as stored
 from erpcrm_orchestration.store import configuration_write as write
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.audit import AuditRow, record_changes
-from erpcrm_orchestration.store.dossier import load_dossiers, upsert_dossiers
-from erpcrm_orchestration.store.references import unreferenced
+from erpcrm_orchestration.store.dossier import dossier_codes, load_dossiers, require_dossier, upsert_dossiers
+from erpcrm_orchestration.store.references import held_codes
 
 _TABLES = {
     "mail_groups": schema.mail_group,
@@ -71,6 +73,21 @@ def apply(engine: sa.Engine, reading: Reading, *, clock: Clock, actor: str, prun
         return outcome
 
 
+def export(engine: sa.Engine, *, dossier: str | None = None, code: str | None = None) -> Configuration:
+    """Return what the tables hold; with `dossier` that one alone, with `code` as a copy under another code.
+
+    Raises InputError E-CLI-057 for an unknown dossier, E-DOS-091 for a code that is none or taken.
+    """
+    with engine.connect() as connection:
+        if dossier is None:
+            return current_configuration(connection)
+        found = require_dossier(connection, dossier)
+        if code is None:
+            return Configuration(dossiers=(found,))
+        require_free_code(code, dossier_codes(connection))
+        return Configuration(dossiers=(copied(found, code),))
+
+
 def write_changes(connection: sa.Connection, changes: Sequence[Change], *, now: datetime, actor: str) -> None:
     """Write the changes and their audit rows in the caller's transaction."""
     for section in CODES:
@@ -89,8 +106,9 @@ def _planned(connection: sa.Connection, reading: Reading, *, prune: bool) -> Out
     checked = check(reading, Known.of(current))
     if checked.errors:
         raise Findings(checked.errors)
-    remove = frozenset(unreferenced(connection, reading.configuration)) if prune else frozenset()
-    return Outcome(compare(current, reading.configuration, remove=remove), checked.warnings)
+    wanted = reading.configuration
+    remove = removable(current, wanted, held_codes(connection)) if prune else frozenset()
+    return Outcome(compare(current, wanted, remove=remove), checked.warnings)
 
 
 def _write(connection: sa.Connection, section: str, changes: Sequence[Change], now: datetime) -> None:

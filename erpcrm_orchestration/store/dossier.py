@@ -65,7 +65,7 @@ def unknown_dossier(code: str, known: Sequence[str]) -> InputError:
     near = list(nearest(code, known, count=5))
     near += [one for one in known if one not in near][: 5 - len(near)]
     remedy = f"nearest: {', '.join(near)}" if near else "there is no dossier yet: erpcrm dossier add"
-    return InputError("E-CLI-057", "dossier", f"no dossier {ascii(code)}", remedy)
+    return InputError("E-CLI-057", "dossier", f"no dossier {code!a}", remedy)
 
 
 def create_dossier(connection: sa.Connection, dossier: Dossier, *, now: datetime, actor: str) -> None:

@@ -1,0 +1,9 @@
+-- Call targets and dataset types that data refers to, by the section of the configuration that they stand in.
+SELECT 'call_targets' AS section, target_code AS code
+FROM hub.call_target AS t
+WHERE EXISTS (SELECT FROM flow.inter_company_task AS i WHERE i.target_code = t.target_code)
+   OR EXISTS (SELECT FROM flow.outbound_call AS o WHERE o.target_code = t.target_code)
+UNION ALL
+SELECT 'dataset_types', type_code
+FROM hub.dataset_type AS t
+WHERE EXISTS (SELECT FROM flow.hub_dataset AS h WHERE h.type_code = t.type_code)
