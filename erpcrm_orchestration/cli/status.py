@@ -70,6 +70,8 @@ def only_one(codes: Sequence[str] | None, *, where: str) -> str | None:
         )
     if not codes[0]:
         raise InputError("E-CLI-053", where, "empty", "give a dossier code, or leave the option out")
+    if not codes[0].isprintable():
+        raise InputError("E-CLI-053", where, f"{codes[0]!a} is no dossier code", "give letters, digits, _ and -")
     return codes[0]
 
 

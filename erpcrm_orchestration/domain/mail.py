@@ -21,6 +21,10 @@ RESENT_AT_MOST = 1
 """How often an uncertain mail is sent again by itself: so that there is at most one extra."""
 
 
+RECIPIENTS_PER_ATTEMPT = 100
+"""What every server must take at once (RFC 5321, 4.5.3.1.8); more are asked in further attempts, without waiting."""
+
+
 class MailState(StrEnum):
     """PENDING -> SENDING -> SENT, or back, or UNCERTAIN (the answer was lost), FAILED or SKIPPED."""
 
@@ -70,7 +74,7 @@ class MailDraft:
 
 @dataclass(frozen=True)
 class ClaimedMail:
-    """A mail that this process alone may send now. `attempts` counts this one; `pending` are those still to be asked."""
+    """A mail that this process alone may send now. `attempts` counts this one; `pending` are asked in it, `left` come after."""
 
     mail_id: int
     idempotency_key: str
@@ -83,6 +87,7 @@ class ClaimedMail:
     recipients: tuple[str, ...]
     pending: tuple[str, ...]
     accepted_before: bool
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,8 @@ def settle(mail: ClaimedMail, sent: Transmission) -> Settlement:
         answers = tuple(_given_up(answer, mail.attempts) for answer in answers)
     if any(answer.state is RecipientState.PENDING for answer in answers):
         return Settlement(MailState.PENDING, answers, delay, sent.reason or _first_text(answers, RecipientState.PENDING))
+    if mail.left:
+        return Settlement(MailState.PENDING, answers, timedelta(0), None)
     if mail.accepted_before or any(answer.state is RecipientState.ACCEPTED for answer in answers):
         return Settlement(MailState.SENT, answers, None, _first_text(answers, RecipientState.REFUSED))
     reason = sent.reason or _first_text(answers, RecipientState.REFUSED) or "no recipient left"

@@ -285,7 +285,7 @@ def _counted(outcome: Settlement) -> DeliveryReport:
         refused=outcome.refused,
         uncertain=int(outcome.state is MailState.UNCERTAIN),
         failed=int(outcome.state is MailState.FAILED),
-        retried=int(outcome.state is MailState.PENDING),
+        retried=int(outcome.state is MailState.PENDING and bool(outcome.retry_after)),
     )
 
 

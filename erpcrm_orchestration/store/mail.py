@@ -15,6 +15,7 @@ from erpcrm_orchestration.domain.mail import (
     GIVE_UP_AFTER,
     INTERACTIONS_ALERT,
     LONGEST_DELAY_MIN,
+    RECIPIENTS_PER_ATTEMPT,
     RESENT_AT_MOST,
     RETRY_DELAYS_MIN,
     Answer,
@@ -114,6 +115,7 @@ def claim(connection: sa.Connection, *, now: datetime) -> ClaimedMail | None:
         .where(recipient.c.mail_id == row.mail_id)
         .order_by(recipient.c.address)
     ).all()
+    pending = tuple(person.address for person in people if person.state == RecipientState.PENDING)
     return ClaimedMail(
         mail_id=row.mail_id,
         idempotency_key=row.idempotency_key,
@@ -124,8 +126,9 @@ def claim(connection: sa.Connection, *, now: datetime) -> ClaimedMail | None:
         attempts=row.attempts,
         uncertain_attempts=row.uncertain_attempts,
         recipients=tuple(person.address for person in people if person.state != RecipientState.REFUSED),
-        pending=tuple(person.address for person in people if person.state == RecipientState.PENDING),
+        pending=pending[:RECIPIENTS_PER_ATTEMPT],
         accepted_before=row.sent_at is not None,
+        left=len(pending[RECIPIENTS_PER_ATTEMPT:]),
     )
 
 
@@ -174,7 +177,7 @@ def defer_due(connection: sa.Connection, *, now: datetime, reason: str) -> tuple
 
 def list_mails(
     connection: sa.Connection, *, dossier_code: str | None = None, state: MailState | None = None, limit: int = 100
-) -> list[sa.RowMapping]:
+) -> list[dict[str, object]]:
     """Return the newest mails first, without their texts."""
     shown = (column for column in mail.c if column.name not in {"text", "html"})
     statement = sa.select(*shown).order_by(mail.c.mail_id.desc()).limit(limit)
@@ -182,7 +185,7 @@ def list_mails(
         statement = statement.where(mail.c.dossier_code == dossier_code)
     if state is not None:
         statement = statement.where(mail.c.state == state)
-    return list(connection.execute(statement).mappings())
+    return [{name: row[name] for name in row} for row in connection.execute(statement).mappings()]
 
 
 def read_mail(connection: sa.Connection, mail_id: int) -> tuple[sa.RowMapping, list[sa.RowMapping]]:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -417,6 +418,24 @@ def test_A28_a_mail_about_an_anomaly_that_is_over_starts_no_throttle_of_the_next
     clock.at += timedelta(minutes=10)
     assert deliver(engine, clock) == DeliveryReport(sent=2)
     assert (alert_mail_at(engine), alert_mail_at(engine, "001")) == (None, None)
+
+
+def test_a_large_group_is_asked_a_hundred_at_a_time_without_waiting(
+    engine: sa.Engine, clock: FixedClock, mailbox: Mailbox
+) -> None:
+    set_up(engine, mailbox)
+    add_dossier(engine)
+    people = tuple(f"p{number:03}@example.com" for number in range(250))
+    mailbox.answers = {"p007@example.com": ["550 gone"], "p199@example.com": ["451 later", "250 OK"]}
+    put(engine, draft("k1", *people, dossier_code="998"))
+    assert deliver(engine, clock) == DeliveryReport(refused=1, retried=1)
+    clock.at += timedelta(minutes=5)
+    assert deliver(engine, clock) == DeliveryReport(sent=1)
+    assert [len(one.recipients) for one in mailbox.received] == [99, 99, 51]
+    assert Counter(person for one in mailbox.received for person in one.recipients) == Counter(people) - Counter(
+        ["p007@example.com"]
+    )
+    assert alert_mail_at(engine) == NOON
 
 
 def test_a_mail_of_another_cause_starts_no_throttle(engine: sa.Engine, clock: FixedClock, mailbox: Mailbox) -> None:

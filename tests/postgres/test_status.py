@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
-from datetime import UTC, datetime, timedelta
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,19 +23,21 @@ from babel.messages.pofile import read_po
 from erpcrm_orchestration.cli.languages import Language, Translator, from_environment, known
 from erpcrm_orchestration.cli.main import run
 from erpcrm_orchestration.cli.status import labels, safe
+from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS, Widget
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.engine import VARIABLE
 from tests.conftest import NOON
 
 PACKAGE = Path(__file__).parents[2] / "erpcrm_orchestration"
-REFRESHED = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=12, seconds=30)
+REFRESHED = NOON - timedelta(minutes=12, seconds=30)
 
 
 @pytest.fixture(autouse=True)
 def _neutral_environment(database_url: sa.URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, database_url.render_as_string(hide_password=False))
     monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setattr("erpcrm_orchestration.cli.status.SystemClock", lambda: FixedClock(NOON))
 
 
 def add_row(engine: sa.Engine, code: str = "998", **changes: object) -> None:
@@ -297,7 +306,9 @@ def test_the_first_locale_variable_that_is_set_decides(environment: dict[str, st
 
 def test_a_language_that_we_do_not_speak_is_refused_with_those_that_we_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--lang", "de"]) == 2
-    assert capsys.readouterr().err == ("E-CLI-050 erpcrm status --lang: 'de' is no language of ours; known: en, es, fr, pt, ru\n")
+    assert capsys.readouterr().err == (
+        "E-CLI-050 erpcrm status --lang: 'de' is no language of ours; known: en, es, fr, pt, ru\n"
+    )
     assert known("pt-BR") is Language.PT
 
 
@@ -308,6 +319,10 @@ def test_a_language_that_we_do_not_speak_is_refused_with_those_that_we_do(capsys
         (
             ["--dossier", "998", "--dossier", "001"],
             "E-CLI-053 erpcrm status --dossier: given 2 times (998, 001); give one dossier, or none for all",
+        ),
+        (
+            ["--dossier", "9\udcff8"],
+            "E-CLI-053 erpcrm status --dossier: '9\\udcff8' is no dossier code; give letters, digits, _ and -",
         ),
         (["--json", "--csv"], "E-CLI-050 erpcrm status: --json and --csv together; choose one of them"),
     ],
@@ -366,3 +381,19 @@ def test_the_age_is_never_negative_and_counts_whole_minutes() -> None:
 )
 def test_an_age_in_words_is_never_rounded_up(length: timedelta, words: str) -> None:
     assert Translator(Language.EN).ago(length) == words
+
+
+def test_on_a_terminal_the_state_is_a_table_in_which_nothing_stored_is_markup(engine: sa.Engine) -> None:
+    add_row(engine, crm_project_code="[red]P[/red]")
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    command = [sys.executable, "-m", "erpcrm_orchestration.cli.main", "status", "--dossier", "998", "--lang", "en"]
+    process = subprocess.Popen(command, stdout=side, stderr=subprocess.PIPE, env=os.environ | {"TERM": "xterm"})
+    _, errors = process.communicate(timeout=60)
+    os.close(side)
+    with open(main, "rb", buffering=0) as terminal:
+        shown = terminal.read(65536).decode()
+    assert process.returncode == 0, errors
+    assert "[red]P[/red]" in shown
+    assert "Alert > 30" in shown
+    assert "\x1b[1;31m" in shown
