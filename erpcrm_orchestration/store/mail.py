@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from erpcrm_orchestration.domain.configuration import OnUncertain
 from erpcrm_orchestration.domain.errors import InputError
@@ -49,18 +48,12 @@ def enqueue(connection: sa.Connection, drafts: Sequence[MailDraft], *, now: date
     A draft without recipients is stored as SKIPPED, one that is held or has only refused recipients as FAILED, each with
     its reason.
     """
-    if not drafts:
-        return []
-    statement = insert(mail).on_conflict_do_nothing(index_elements=["idempotency_key"])
-    stored = connection.execute(
-        statement.returning(mail.c.mail_id, mail.c.idempotency_key), [_mail_row(draft, now) for draft in drafts]
-    )
-    ids = {row.idempotency_key: row.mail_id for row in stored}
     first = {draft.idempotency_key: draft for draft in reversed(drafts)}
-    rows = [row for key, mail_id in ids.items() for row in _recipient_rows(first[key], mail_id, now)]
-    if rows:
-        connection.execute(insert(recipient).on_conflict_do_nothing(), rows)
-    return sorted(ids.values())
+    unique = [draft for draft in drafts if first[draft.idempotency_key] is draft]
+    if not unique:
+        return []
+    parameters = _mail_columns(unique) | _recipient_columns(unique) | {"now": now}
+    return list(connection.scalars(load_sql("enqueue_mails"), parameters))
 
 
 def has_open(connection: sa.Connection, dossier_codes: Sequence[str], cause: str) -> set[str]:
@@ -245,21 +238,20 @@ def _answer(connection: sa.Connection, mail_id: int, answers: Sequence[Answer], 
     )
 
 
-def _mail_row(draft: MailDraft, now: datetime) -> dict[str, Any]:
-    state, reason = _first_state(draft)
+def _mail_columns(drafts: Sequence[MailDraft]) -> dict[str, list[Any]]:
+    firsts = [_first_state(draft) for draft in drafts]
     return {
-        "dossier_code": draft.dossier_code,
-        "cause": draft.cause,
-        "idempotency_key": draft.idempotency_key,
-        "subject": draft.subject,
-        "text": draft.text,
-        "html": draft.html,
-        "state": state,
-        "on_uncertain": draft.on_uncertain,
-        "test_mode": draft.test_mode,
-        "not_before": draft.not_before,
-        "created_at": now,
-        "last_error": reason,
+        "dossier_codes": [draft.dossier_code for draft in drafts],
+        "causes": [draft.cause for draft in drafts],
+        "keys": [draft.idempotency_key for draft in drafts],
+        "subjects": [draft.subject for draft in drafts],
+        "texts": [draft.text for draft in drafts],
+        "htmls": [draft.html for draft in drafts],
+        "states": [state.value for state, _ in firsts],
+        "policies": [draft.on_uncertain.value for draft in drafts],
+        "test_modes": [draft.test_mode for draft in drafts],
+        "not_befores": [draft.not_before for draft in drafts],
+        "reasons": [reason for _, reason in firsts],
     }
 
 
@@ -273,13 +265,13 @@ def _first_state(draft: MailDraft) -> tuple[MailState, str | None]:
     return MailState.SKIPPED, NO_RECIPIENTS
 
 
-def _recipient_rows(draft: MailDraft, mail_id: int, now: datetime) -> list[dict[str, Any]]:
+def _recipient_columns(drafts: Sequence[MailDraft]) -> dict[str, list[Any]]:
     waiting = [
-        {"mail_id": mail_id, "address": address, "state": RecipientState.PENDING, "answer": None, "answered_at": None}
-        for address in draft.recipients
+        (draft.idempotency_key, address, RecipientState.PENDING.value, None) for draft in drafts for address in draft.recipients
     ]
     refused = [
-        {"mail_id": mail_id, "address": answer.address, "state": answer.state, "answer": answer.text, "answered_at": now}
-        for answer in draft.refused
+        (draft.idempotency_key, answer.address, answer.state.value, answer.text) for draft in drafts for answer in draft.refused
     ]
-    return waiting + refused
+    names = ("recipient_keys", "addresses", "recipient_states", "answers")
+    rows = waiting + refused
+    return {name: [row[position] for row in rows] for position, name in enumerate(names)}

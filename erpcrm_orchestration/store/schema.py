@@ -368,7 +368,9 @@ mail = sa.Table(
     sa.CheckConstraint("state <> 'SENT' OR sent_at IS NOT NULL", name="sent_has_instant"),
     sa.CheckConstraint("(state = 'SENDING') = (claimed_at IS NOT NULL)", name="sending_is_claimed"),
     sa.CheckConstraint("state NOT IN ('FAILED', 'SKIPPED', 'UNCERTAIN') OR last_error IS NOT NULL", name="unsent_has_reason"),
-    sa.Index("mail_open_idx", "not_before", postgresql_where=sa.text("state IN ('PENDING', 'SENDING', 'UNCERTAIN')")),
+    sa.Index(
+        "mail_open_idx", "not_before", "mail_id", postgresql_where=sa.text("state IN ('PENDING', 'SENDING', 'UNCERTAIN')")
+    ),
     sa.Index("mail_dossier_code_cause_idx", "dossier_code", "cause", "created_at"),
     schema="flow",
 )

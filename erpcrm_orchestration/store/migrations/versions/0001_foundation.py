@@ -458,7 +458,7 @@ def _create_tables() -> None:
     op.create_index(
         "mail_open_idx",
         "mail",
-        ["not_before"],
+        ["not_before", "mail_id"],
         unique=False,
         schema="flow",
         postgresql_where=sa.text("state IN ('PENDING', 'SENDING', 'UNCERTAIN')"),
