@@ -11,8 +11,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from erpcrm_orchestration.domain.configuration import OnUncertain
+from erpcrm_orchestration.domain.mail import Answer, MailDraft, RecipientState
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.engine import create_engine
+from erpcrm_orchestration.store.mail import enqueue
 
 VIEWS = {"alert", "dataset", "interaction_state", "interaction_state_history", "logbook", "mail", "tick", "watcher"}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mart.md"
@@ -186,3 +189,64 @@ def test_a_state_without_a_process_is_never_stale(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         connection.execute(sa.delete(schema.process))
     assert fetch(engine, "SELECT is_stale FROM mart.interaction_state") == [(False,)]
+
+
+def test_a_mail_is_shown_with_how_many_have_it_and_without_its_text_or_addresses(engine: sa.Engine) -> None:
+    now = datetime(2026, 11, 18, 12, tzinfo=UTC)
+    refused = (Answer("nobody", RecipientState.REFUSED, "no address"),)
+    people = ("ann@example.com", "bob@example.com")
+    draft = MailDraft(None, "test", "k1", "subject", "secret text", None, people, OnUncertain.HOLD, False, now, refused)
+    with engine.begin() as connection:
+        enqueue(connection, [draft], now=now)
+        connection.execute(
+            sa.update(schema.mail_recipient).values(state="ACCEPTED").where(schema.mail_recipient.c.address < "b")
+        )
+        row = connection.execute(sa.text("SELECT * FROM mart.mail")).mappings().one()
+    assert (row["recipients_accepted"], row["recipients_refused"], row["recipients_pending"]) == (1, 1, 1)
+    assert "secret" not in str(dict(row))
+    assert "example.com" not in str(dict(row))
+
+
+def test_an_alert_lasts_until_it_is_closed_and_its_length_grows_while_it_is_read(engine: sa.Engine) -> None:
+    hour_ago = sa.func.now() - timedelta(minutes=61, seconds=30)
+    values = {"severity": "ERROR", "opened_at": hour_ago, "details": {}, "recovery": "look"}
+    with engine.begin() as connection:
+        for name, closed_at in (("open", None), ("closed", hour_ago + timedelta(minutes=5, seconds=59))):
+            connection.execute(
+                sa.insert(schema.alert).values(check_name=name, last_seen_at=hour_ago, closed_at=closed_at, **values)
+            )
+    found = fetch(engine, "SELECT check_name, is_open, duration_min FROM mart.alert ORDER BY check_name")
+    assert found == [("closed", False, 5), ("open", True, 61)]
+
+
+@pytest.mark.parametrize(("group", "is_ok"), [("CLOSED_OK", True), ("CLOSED_KO", False), ("PENDING", False), ("ERROR", False)])
+def test_a_dataset_is_ok_only_when_it_is_closed_ok_and_its_file_is_not_shown(
+    engine: sa.Engine, group: str, is_ok: bool
+) -> None:
+    now = datetime(2026, 11, 18, 12, tzinfo=UTC)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(schema.dossier).values(
+                dossier_code="998", crm_project_code="P", activated_at=now, created_at=now, updated_at=now
+            )
+        )
+        connection.execute(
+            sa.insert(schema.hub_dataset).values(
+                dossier_code="998",
+                type_code="PCE",
+                category="DOCUMENT",
+                origin="CRM",
+                intake="data_hub",
+                source_key="1",
+                state_number=100,
+                state_group=group,
+                created_at=now,
+                updated_at=now,
+                last_error="reason",
+                payload="<DataHub>private</DataHub>",
+                content_hash="x",
+            )
+        )
+        row = connection.execute(sa.text("SELECT * FROM mart.dataset")).mappings().one()
+    assert (row["is_ok"], row["state_label"]) == (is_ok, None)
+    assert "private" not in str(dict(row))
