@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, NoSuchTableError, SQLAlchemyError
 
-from erpcrm_orchestration.clients.sql_statement import PLACE, Dialect, Statement, StreamReader
+from erpcrm_orchestration.clients.sql_statement import DOSSIER, PLACE, Dialect, Statement, StreamReader
 from erpcrm_orchestration.domain.configuration import Source
 from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure, did_you_mean
 from erpcrm_orchestration.domain.intake import RawRow, Stream, Window, limits
@@ -109,29 +109,29 @@ class SourceSession:
             shown = self._connection.execute(CLOCKS[self._connection.dialect.name]).scalar_one()
         return instant(shown, zone=None, where=f"{self._owner.where} clock")
 
-    def pages(self, stream: Stream, dossier_code: str, span: Window) -> Iterator[list[RawRow]]:
-        """Yield the rows of the window page by page, in the order (instant, key)."""
+    def pages(self, stream: Stream, dossier_codes: Sequence[str], span: Window) -> Iterator[list[RawRow]]:
+        """Yield the rows of the window page by page, in the order (instant, key, dossier)."""
         reader = self._reader(stream)
         ends = limits(span, reader.clocking, self._owner.source.time_zone)
-        after: tuple[str, object] | None = None
+        after: tuple[str, object, object] | None = None
         while True:
-            rows = self._rows(stream, reader.page(dossier_code, ends, after, self._page_size))
+            rows = self._rows(stream, reader.page(dossier_codes, ends, after, self._page_size))
             if rows:
                 yield rows
             if len(rows) < self._page_size:
                 return
-            after = (str(rows[-1].place), rows[-1].values["key"])
+            after = (str(rows[-1].place), rows[-1].values["key"], rows[-1].dossier)
 
-    def unplaced(self, stream: Stream, dossier_code: str) -> list[RawRow]:
+    def unplaced(self, stream: Stream, dossier_codes: Sequence[str]) -> list[RawRow]:
         """Return rows that no window can hold, at most a thousand."""
         reader = self._reader(stream)
-        return self._rows(stream, reader.unplaced(dossier_code, UNPLACED_AT_ONCE))
+        return self._rows(stream, reader.unplaced(dossier_codes, UNPLACED_AT_ONCE))
 
-    def keyed(self, stream: Stream, dossier_code: str, keys: Sequence[str]) -> Iterator[list[RawRow]]:
+    def keyed(self, stream: Stream, dossier_codes: Sequence[str], keys: Sequence[str]) -> Iterator[list[RawRow]]:
         """Yield the rows with these keys."""
         reader = self._reader(stream)
         for start in range(0, len(keys), KEYS_AT_ONCE):
-            yield self._rows(stream, reader.keyed(dossier_code, keys[start : start + KEYS_AT_ONCE]))
+            yield self._rows(stream, reader.keyed(dossier_codes, keys[start : start + KEYS_AT_ONCE]))
 
     def _reader(self, stream: Stream) -> StreamReader:
         with self._owner.translated():
@@ -145,7 +145,7 @@ class SourceSession:
 def _raw(stream: Stream, row: Mapping[Any, Any]) -> RawRow:
     values = {our: row[f"c_{our}"] for our in stream.columns}
     payload = {name: row[f"p_{at}"] for at, name in enumerate(stream.payload)}
-    return RawRow(row[PLACE], values, payload)
+    return RawRow(row[PLACE], row[DOSSIER], values, payload)
 
 
 def _parsed(source: Source, environment: Mapping[str, str], where: str) -> URL:

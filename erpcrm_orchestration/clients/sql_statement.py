@@ -20,6 +20,7 @@ from erpcrm_orchestration.domain.errors import PermanentFailure, did_you_mean
 from erpcrm_orchestration.domain.intake import Clocking, Stream
 
 PLACE = "_place"
+DOSSIER = "_dossier"
 LOWEST = {"aware": "1970-01-01 00:00:00+00:00", "epoch": "0"}
 HIGHEST = {"aware": "2101-01-02 00:00:00+00:00", "epoch": "4133980800"}
 ODBC_CANONICAL = "121"
@@ -100,29 +101,39 @@ class StreamReader:
     def clocking(self) -> Clocking:
         return self.dialect.clocking(self._order_type, f"{self.where} column {self._order_name}")
 
-    def page(self, dossier_code: str, span: tuple[str, str], after: tuple[str, object] | None, size: int) -> Statement:
-        """Return the statement of the next page in keyset order (instant, key)."""
-        order, key = self._order, self._key
+    def page(
+        self, dossier_codes: Sequence[str], span: tuple[str, str], after: tuple[str, object, object] | None, size: int
+    ) -> Statement:
+        """Return the statement of the next page in keyset order (instant, key, dossier); `after` is the last row's."""
+        order, key, dossier = self._order, self._key, self._dossier
         low, high = (self.dialect.literal(text, self._order_type) for text in span)
-        statement = self._rows(dossier_code).where(order >= low, order <= high, key.is_not(None))
+        statement = self._rows(dossier_codes).where(order >= low, order <= high, key.is_not(None))
         if after is not None:
             place = self.dialect.literal(after[0], self._order_type)
-            statement = statement.where(order >= place, sa.or_(order > place, key > after[1]))
-        return statement.order_by(order, key).limit(size)
+            later = [order > place, key > after[1]]
+            if dossier is not None:
+                later.append(sa.and_(key == after[1], dossier > after[2]))
+            statement = statement.where(order >= place, sa.or_(*later))
+        return statement.order_by(order, key, *([] if dossier is None else [dossier])).limit(size)
 
-    def unplaced(self, dossier_code: str, size: int) -> Statement:
+    def unplaced(self, dossier_codes: Sequence[str], size: int) -> Statement:
         """Return the statement of rows that no window can hold: without instant or key, or out of every range."""
         order, key = self._order, self._key
         low = self.dialect.literal(LOWEST.get(self.clocking, "1969-12-31 00:00:00.000"), self._order_type)
         high = self.dialect.literal(HIGHEST.get(self.clocking, "2101-01-02 00:00:00.000"), self._order_type)
         outside = sa.or_(order.is_(None), order < low, order > high, key.is_(None))
-        return self._rows(dossier_code).where(outside).limit(size)
+        return self._rows(dossier_codes).where(outside).limit(size)
 
-    def keyed(self, dossier_code: str, keys: Sequence[str]) -> Statement:
+    def keyed(self, dossier_codes: Sequence[str], keys: Sequence[str]) -> Statement:
         """Return the statement of the rows with these keys, wherever they are in time."""
         name = self.stream.columns["key"]
         wanted = [self.dialect.literal(key, self.types[name]) for key in keys]
-        return self._rows(dossier_code).where(sa.column(name).in_(wanted))
+        return self._rows(dossier_codes).where(sa.column(name).in_(wanted))
+
+    @property
+    def _dossier(self) -> ColumnElement[Any] | None:
+        name = self.stream.dossier_column
+        return None if name is None else sa.column(name)
 
     @property
     def _key(self) -> ColumnElement[Any]:
@@ -140,15 +151,29 @@ class StreamReader:
     def _order(self) -> ColumnElement[Any]:
         return self.dialect.ordered(sa.column(self._order_name))
 
-    def _rows(self, dossier_code: str) -> Statement:
+    def _rows(self, dossier_codes: Sequence[str]) -> Statement:
         stream = self.stream
         place = self.dialect.shown(self._order, self._order_type).label(PLACE)
+        dossier = sa.null() if self._dossier is None else self._dossier
         ours = [self._read(name).label(f"c_{our}") for our, name in sorted(stream.columns.items())]
         carried = [self._read(name).label(f"p_{at}") for at, name in enumerate(stream.payload)]
-        conditions = [self._equal(name, value.replace("{dossier}", dossier_code)) for name, value in stream.where.items()]
+        conditions = [self._among(name, value, dossier_codes) for name, value in stream.where.items()]
         if stream.time_export:
             conditions += self._exported(stream.time_export)
-        return sa.select(place, *ours, *carried).select_from(self._table()).where(*conditions)
+        columns = (place, dossier.label(DOSSIER), *ours, *carried)
+        return sa.select(*columns).select_from(self._table()).where(*conditions)
+
+    def _among(self, name: str, value: str, dossier_codes: Sequence[str]) -> ColumnElement[bool]:
+        """Return the filter of a column for these dossiers; more than one only for the column that tells them apart."""
+        if "{dossier}" not in value:
+            return self._equal(name, value)
+        written = [value.replace("{dossier}", code) for code in dossier_codes]
+        if len(written) == 1:
+            return self._equal(name, written[0])
+        kind = self.types[name]
+        if isinstance(kind, sa.String) or self.dialect.name == "sqlite":
+            return sa.column(name).in_(written)
+        return sa.column(name).in_([self.dialect.literal(one, kind) for one in written])
 
     def _table(self) -> sa.TableClause:
         return sa.table(self.stream.table, schema=self.stream.schema)

@@ -7,8 +7,8 @@ A strict "later than the last one" cursor loses rows that are committed late wit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil, floor
 from typing import Literal
@@ -80,12 +80,19 @@ class Stream:
     time_export: TimeExportFilter | None = None
     mapping: DatasetMapping | None = None
 
+    @property
+    def dossier_column(self) -> str | None:
+        """The column that tells the dossier, when exactly one does: then one statement can read for many dossiers."""
+        found = [column for column, value in self.where.items() if "{dossier}" in value]
+        return found[0] if len(found) == 1 else None
+
 
 @dataclass(frozen=True)
 class RawRow:
-    """A row as the source gave it: its place in the order, and values by our names."""
+    """A row as the source gave it: its place in the order, what it says of its dossier, and values by our names."""
 
     place: str | None
+    dossier: object
     values: Mapping[str, object]
     payload: Mapping[str, object] = field(default_factory=dict)
 
@@ -125,6 +132,21 @@ def window(cursor: Cursor, bound: datetime, now: datetime) -> Window:
         start = min(start, bound - max(now - cursor.last_success_at, timedelta()))
     look_back = max(cursor.overlap_s, deep_look_s(cursor, now))
     return Window(max(start - timedelta(seconds=look_back), FIRST_INSTANT), bound + FUTURE_ALLOWANCE, bound)
+
+
+def look_alike(cursors: Sequence[Cursor], now: datetime, most: int) -> list[list[Cursor]]:
+    """Return the cursors in groups of at most so many that look back about as far, so that one statement reads for all."""
+    groups: dict[int, list[Cursor]] = {}
+    for cursor in cursors:
+        seconds = (now - window(cursor, now, now).after).total_seconds()
+        groups.setdefault(max(0, int(seconds)).bit_length(), []).append(cursor)
+    return [group[at : at + most] for _, group in sorted(groups.items()) for at in range(0, len(group), most)]
+
+
+def joint_window(cursors: Sequence[Cursor], bound: datetime, now: datetime) -> Window:
+    """Return the window that holds the windows of all these cursors."""
+    spans = [window(cursor, bound, now) for cursor in cursors]
+    return replace(spans[0], after=min(span.after for span in spans))
 
 
 def deep_look_s(cursor: Cursor, now: datetime) -> int:

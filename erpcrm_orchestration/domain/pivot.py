@@ -66,7 +66,9 @@ def is_pivot(name: str) -> bool:
 def companions_of(name: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return the names with the same stem and another extension, sorted."""
     start = f"{stem(name)}."
-    return tuple(sorted(other for other in names if other.startswith(start) and "." not in other[len(start) :] and other != name))
+    return tuple(
+        sorted(other for other in names if other.startswith(start) and "." not in other[len(start) :] and other != name)
+    )
 
 
 def content_hash(data: bytes) -> str:

@@ -181,8 +181,10 @@ def _report_conflicts(
     for pivot in conflicts:
         name = storable(pivot.name)
         reason = f"E-HUB-011 pivot file {name}: other content than dataset {known[name][0]}; names are used once"
-        rejects.append(Reject(f"{name}#{pivot.content_hash}", reason, {"payload": pivot.content.payload}))
-    keep_rejects(connection, (folder.files.dossier_code, INTAKE), rejects, folder.run_id, folder.now, "ERROR")
+        rejects.append(
+            Reject(folder.files.dossier_code, f"{name}#{pivot.content_hash}", reason, {"payload": pivot.content.payload})
+        )
+    keep_rejects(connection, INTAKE, rejects, folder.run_id, folder.now, "ERROR")
 
 
 def _line(folder: Folder, key: str, outcome: str, message: str) -> LogbookLine:

@@ -6,55 +6,36 @@ finds is one transaction: staging, merge, rejects and cursor. A source that is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from erpcrm_orchestration.clients.sql_source import SourceSession, SourceUnreachable, SqlSource
+from erpcrm_orchestration.clients.sql_source import SourceUnreachable, SqlSource
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Source
-from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure
+from erpcrm_orchestration.domain.errors import PermanentFailure, SourceError, TransientFailure
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.intake import Cursor, IntakeResult, RawRow, Stream, Window, streams_of, window
-from erpcrm_orchestration.domain.source_row import RowReader, evidence
+from erpcrm_orchestration.domain.intake import Cursor, IntakeResult, Stream, look_alike, streams_of
+from erpcrm_orchestration.services.stream_pass import EpochMoved, Pass, StreamPass
 from erpcrm_orchestration.store.configuration import load_sources
-from erpcrm_orchestration.store.cursor import (
-    Progress,
-    advance_cursor,
-    dossiers_with_source,
-    open_cursor,
-    record_failures,
-)
-from erpcrm_orchestration.store.dataset import dataset_categories, merge_datasets, stage_datasets
+from erpcrm_orchestration.store.cursor import Progress, dossiers_with_source, open_cursors, record_failures
+from erpcrm_orchestration.store.dataset import dataset_categories
 from erpcrm_orchestration.store.engine import reported
-from erpcrm_orchestration.store.logbook import merge_lines, stage_lines
-from erpcrm_orchestration.store.reject import Reject, keep_rejects, rejected_keys, remove_rejects
-from erpcrm_orchestration.store.task import merge_tasks, stage_tasks
 
 SOURCES_AT_ONCE = 8
-ATTEMPTS = 5
-"""How often a pass is repeated when another one moved the cursor meanwhile."""
+DOSSIERS_AT_ONCE = 500
+ATTEMPTS = 8
+"""How often a pass is repeated when another one moved a cursor meanwhile."""
 FAILURES_IN_ROW = 3
-"""After so many dossiers in a row whose reading failed, the rest of the source waits for the next pass."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What a pass needs besides its stream."""
-
-    engine: sa.Engine
-    clock: Clock
-    run_id: str | None
-    categories: Mapping[str, str]
-
-
-class EpochMoved(Exception):
-    """Another pass moved the cursor while this one read; nothing of this one is kept."""
+"""After so many dossiers in a row whose reading failed, the rest of the stream waits for the next pass."""
+WRONG_MAPPING = {"E-SRC-021", "E-SRC-022", "E-SRC-023"}
+"""No such table, no such column, no column of time: the same for every dossier."""
+RETRIED_STATES = {"40001", "40P01"}
+"""SQLSTATE of serialization failure and deadlock: another pass was first."""
 
 
 def take_in(
@@ -86,42 +67,99 @@ def _take_sources(
 ) -> dict[str, IntakeResult]:
     results: dict[str, IntakeResult] = {}
     for source, dossier_codes in group:
+        intake = SourceIntake(work, source, dossier_codes)
         try:
             with closing(SqlSource(source, environment)) as opened:
-                results |= _take_dossiers(work, opened, dossier_codes)
+                intake.take(opened)
         except SourceError as failure:
-            results |= _fail(work, source, dossier_codes, failure)
+            intake.fail_rest(failure)
+        results |= intake.results
     return results
 
 
-def _take_dossiers(work: Pass, opened: SqlSource, dossier_codes: list[str]) -> dict[str, IntakeResult]:
-    results: dict[str, IntakeResult] = {}
-    in_row = 0
-    for position, code in enumerate(dossier_codes):
-        try:
-            results[code] = _take_dossier(work, opened, code)
-        except SourceUnreachable as failure:
-            return results | _fail(work, opened.source, dossier_codes[position:], failure)
-        failed = results[code].failure
-        in_row = in_row + 1 if isinstance(failed, TransientFailure) else 0
-        if isinstance(failed, TransientFailure) and in_row == FAILURES_IN_ROW:
-            return results | _fail(work, opened.source, dossier_codes[position + 1 :], failed)
-    return results
+class SourceIntake:
+    """Reads one source for its dossiers: many at once, and one by one where a group cannot be read together."""
 
+    def __init__(self, work: Pass, source: Source, dossier_codes: Sequence[str]) -> None:
+        self.work, self.source = work, source
+        self.results = {code: IntakeResult(code) for code in dossier_codes}
+        self._pending = {stream.name: set(dossier_codes) for stream in streams_of(source)}
+        self._in_row = 0
 
-def _take_dossier(work: Pass, opened: SqlSource, dossier_code: str) -> IntakeResult:
-    result = IntakeResult(dossier_code)
-    for stream in streams_of(opened.source):
+    def take(self, opened: SqlSource) -> None:
+        """Read every stream for every dossier; raise SourceUnreachable as soon as there is no connection."""
+        for stream in streams_of(self.source):
+            self._in_row = 0
+            at_once = DOSSIERS_AT_ONCE if stream.dossier_column else 1
+            for group in look_alike(self._cursors(stream, sorted(self.results)), self.work.clock.now(), at_once):
+                self._take_group(opened, stream, [cursor.dossier_code for cursor in group])
+
+    def fail_rest(self, failure: SourceError) -> None:
+        """Note the failure for everything that was not read yet."""
+        for stream, codes in self._pending.items():
+            self._note(stream, sorted(codes), failure)
+
+    def _take_group(self, opened: SqlSource, stream: Stream, dossier_codes: Sequence[str]) -> None:
         try:
-            progress = _take_stream(work, opened, stream, dossier_code)
+            progress = self._pass(opened, stream, dossier_codes)
         except SourceUnreachable:
             raise
         except SourceError as failure:
-            result = replace(result, failure=result.failure or failure)
-            _record(work, opened.source, [(dossier_code, opened.source.source_code, stream.name)], failure)
-            continue
-        result = _added(result, stream, progress)
-    return result
+            if len(dossier_codes) > 1 and failure.code not in WRONG_MAPPING:
+                self._take_singly(opened, stream, dossier_codes)
+                return
+            self._in_row = self._in_row + 1 if isinstance(failure, TransientFailure) else 0
+            self._note(stream.name, dossier_codes, failure)
+            return
+        self._in_row = 0
+        self._pending[stream.name].difference_update(dossier_codes)
+        for code, found in progress.items():
+            self.results[code] = _added(self.results[code], stream, found)
+
+    def _take_singly(self, opened: SqlSource, stream: Stream, dossier_codes: Sequence[str]) -> None:
+        for position, code in enumerate(dossier_codes):
+            if self._in_row >= FAILURES_IN_ROW:
+                failure = self.results[dossier_codes[position - 1]].failure
+                if isinstance(failure, SourceError):
+                    self._note(stream.name, dossier_codes[position:], failure)
+                return
+            self._take_group(opened, stream, [code])
+
+    def _pass(self, opened: SqlSource, stream: Stream, dossier_codes: Sequence[str]) -> dict[str, Progress]:
+        where = f"source {self.source.source_code} stream {stream.name}"
+        for _ in range(ATTEMPTS):
+            try:
+                cursors = self._cursors(stream, dossier_codes)
+                with opened.session() as session, self.work.engine.begin() as connection:
+                    progress = StreamPass(self.work, self.source, stream, cursors, session, connection).run()
+                    failpoint("intake.before_commit")
+            except EpochMoved:
+                continue
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) in RETRIED_STATES:
+                    continue
+                if error.connection_invalidated or isinstance(error, OperationalError):
+                    raise
+                # A constraint of ours that the reading did not foresee: this stream waits, the others go on.
+                raise PermanentFailure(
+                    "E-SRC-029", where, f"our tables refuse its rows: {_first(error)}", "report it"
+                ) from error
+            failpoint("intake.after_commit")
+            return progress
+        raise TransientFailure("E-SRC-028", where, "other passes move its cursor", "it is read again at the next pass")
+
+    def _cursors(self, stream: Stream, dossier_codes: Sequence[str]) -> list[Cursor]:
+        with self.work.engine.begin() as connection:
+            source = self.source
+            return open_cursors(connection, source.source_code, stream.name, dossier_codes, source.overlap_floor_s)
+
+    def _note(self, stream: str, dossier_codes: Sequence[str], failure: SourceError) -> None:
+        for code in dossier_codes:
+            self.results[code] = replace(self.results[code], failure=self.results[code].failure or failure)
+        keys = [(code, self.source.source_code, stream) for code in dossier_codes]
+        with self.work.engine.begin() as connection:
+            record_failures(connection, keys, self.source.overlap_floor_s, str(failure), self.work.clock.now())
+        self._pending[stream].difference_update(dossier_codes)
 
 
 def _added(result: IntakeResult, stream: Stream, progress: Progress) -> IntakeResult:
@@ -132,125 +170,6 @@ def _added(result: IntakeResult, stream: Stream, progress: Progress) -> IntakeRe
         task_rows=result.task_rows + (progress.merged if stream.kind == "tasks" else 0),
         rejected=result.rejected + progress.rejected,
     )
-
-
-def _take_stream(work: Pass, opened: SqlSource, stream: Stream, dossier_code: str) -> Progress:
-    where = f"source {opened.source.source_code} stream {stream.name}"
-    for _ in range(ATTEMPTS):
-        try:
-            with opened.session() as session, work.engine.begin() as connection:
-                progress = StreamPass(work, opened.source, stream, dossier_code, session, connection).run()
-                failpoint("intake.before_commit")
-        except EpochMoved:
-            continue
-        except DBAPIError as error:
-            if error.connection_invalidated or isinstance(error, OperationalError):
-                raise
-            # A constraint of ours that the reading did not foresee: this stream waits, the others go on.
-            raise PermanentFailure("E-SRC-029", where, f"our tables refuse its rows: {_first(error)}", "report it") from error
-        failpoint("intake.after_commit")
-        return progress
-    raise TransientFailure("E-SRC-028", where, "other passes move its cursor", "it is read again at the next pass")
-
-
-class StreamPass:
-    """One pass over one stream of one dossier, within one transaction of ours."""
-
-    def __init__(
-        self, work: Pass, source: Source, stream: Stream, dossier_code: str, session: SourceSession, connection: sa.Connection
-    ) -> None:
-        self.work, self.source, self.stream, self.dossier_code = work, source, stream, dossier_code
-        self.session, self.connection = session, connection
-        self.intake = f"source:{source.source_code}/{stream.name}"
-        self.reader = RowReader(source, stream, work.categories)
-        self.rejects: dict[str, Reject] = {}
-        self.taken: set[str] = set()
-        self.position = 0
-
-    def run(self) -> Progress:
-        """Read, stage, merge, and move the cursor; raise EpochMoved when another pass did so meanwhile."""
-        key = (self.dossier_code, self.source.source_code, self.stream.name)
-        cursor = open_cursor(self.connection, key, self.source.overlap_floor_s)
-        now = self.work.clock.now()
-        span = window(cursor, self.session.now(), now)
-        known = rejected_keys(self.connection, self.dossier_code, self.intake)
-        self._read(span, known)
-        progress = self._merge(cursor, span, known)
-        failpoint("intake.before_cursor")
-        if not advance_cursor(self.connection, cursor, span, progress, self.source.overlap_floor_s, now):
-            raise EpochMoved
-        return progress
-
-    def _read(self, span: Window, known: list[str]) -> None:
-        for page in self.session.pages(self.stream, self.dossier_code, span):
-            self._stage(page, span)
-            failpoint("intake.between_pages")
-        self._stage(self.session.unplaced(self.stream, self.dossier_code), span)
-        keys = [key for key in known if not key.startswith("row:") and key not in self.taken]
-        for page in self.session.keyed(self.stream, self.dossier_code, keys):
-            self._stage(page, span)
-
-    def _stage(self, page: list[RawRow], span: Window) -> None:
-        rows = []
-        for raw in page:
-            key = self.reader.key(raw)
-            self.position += 1
-            try:
-                rows.append((self.position, *self.reader.read(raw, span.bound)))
-            except InputError as reason:
-                self.rejects[key] = Reject(key, str(reason), evidence(raw))
-                self.taken.discard(key)
-                continue
-            self.taken.add(key)
-            self.rejects.pop(key, None)
-        if rows:
-            STAGE[self.stream.kind](self.connection, rows)
-
-    def _merge(self, cursor: Cursor, span: Window, known: list[str]) -> Progress:
-        now = self.work.clock.now()
-        rejected = keep_rejects(
-            self.connection, (self.dossier_code, self.intake), list(self.rejects.values()), self.work.run_id, now
-        )
-        remove_rejects(self.connection, self.dossier_code, self.intake, sorted(self.taken.intersection(known)))
-        if not self.taken:
-            return Progress(rejected=rejected)
-        merged = MERGE[self.stream.kind](
-            self.connection,
-            {
-                "dossier_code": self.dossier_code,
-                "origin": f"source:{self.source.source_code}",
-                "intake": self.intake,
-                "target_code": self.source.tasks.target if self.source.tasks else None,
-                "run_id": self.work.run_id,
-                "now": now,
-                "watermark_at": cursor.watermark_at,
-                "after": span.after,
-            },
-        )
-        return Progress(merged.merged, rejected, merged.late, merged.max_lateness_s)
-
-
-STAGE: Mapping[str, Callable[[sa.Connection, Iterable[Sequence[Any]]], None]] = {
-    "logbook": stage_lines,
-    "datasets": stage_datasets,
-    "tasks": stage_tasks,
-}
-MERGE: Mapping[str, Callable[[sa.Connection, dict[str, Any]], sa.Row[Any]]] = {
-    "logbook": merge_lines,
-    "datasets": merge_datasets,
-    "tasks": merge_tasks,
-}
-
-
-def _fail(work: Pass, source: Source, dossier_codes: Sequence[str], failure: SourceError) -> dict[str, IntakeResult]:
-    names = [stream.name for stream in streams_of(source)]
-    _record(work, source, [(code, source.source_code, name) for code in dossier_codes for name in names], failure)
-    return {code: IntakeResult(code, failure=failure) for code in dossier_codes}
-
-
-def _record(work: Pass, source: Source, keys: Sequence[tuple[str, str, str]], failure: SourceError) -> None:
-    with work.engine.begin() as connection:
-        record_failures(connection, keys, source.overlap_floor_s, str(failure), work.clock.now())
 
 
 def _first(error: DBAPIError) -> str:

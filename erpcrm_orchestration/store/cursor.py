@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from erpcrm_orchestration.domain.intake import Cursor, Window, tuned_overlap
+from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.schema import dossier, source_cursor
 
 KEY = ("dossier_code", "source_code", "stream")
@@ -35,45 +37,58 @@ def dossiers_with_source(connection: sa.Connection, dossier_codes: Sequence[str]
     return [(row.dossier_code, row.source_code) for row in rows]
 
 
-def open_cursor(connection: sa.Connection, key: tuple[str, str, str], floor_s: int) -> Cursor:
-    """Return the cursor of (dossier, source, stream), made at the first pass."""
-    statement = sa.select(source_cursor).where(_is(key))
-    row = connection.execute(statement).one_or_none()
-    if row is None:
-        values = dict(zip(KEY, key, strict=True))
-        connection.execute(insert(source_cursor).values(**values, overlap_s=floor_s).on_conflict_do_nothing())
-        row = connection.execute(statement).one()
-    return Cursor(
-        row.dossier_code, row.source_code, row.stream, row.watermark_at, max(row.overlap_s, floor_s), row.max_lateness_s,
-        row.last_success_at, row.epoch,
-    )  # fmt: skip
-
-
-def advance_cursor(
-    connection: sa.Connection, seen: Cursor, span: Window, progress: Progress, floor_s: int, now: datetime
-) -> bool:
-    """Move the cursor to the bound of the pass; False when another pass moved it since, and nothing may be committed."""
-    lateness = max(seen.max_lateness_s, progress.max_lateness_s)
-    moved = connection.execute(
-        sa.update(source_cursor)
-        .where(
-            _is((seen.dossier_code, seen.source_code, seen.stream)),
-            source_cursor.c.epoch == seen.epoch,
-        )
-        .values(
-            watermark_at=span.bound,
-            overlap_s=tuned_overlap(floor_s, lateness),
-            max_lateness_s=lateness,
-            late_arrivals=source_cursor.c.late_arrivals + progress.late,
-            rows_taken=source_cursor.c.rows_taken + progress.merged,
-            rows_rejected=source_cursor.c.rows_rejected + progress.rejected,
-            last_success_at=now,
-            last_failure_at=None,
-            last_failure=None,
-            epoch=source_cursor.c.epoch + 1,
-        )
+def open_cursors(
+    connection: sa.Connection, source_code: str, stream: str, dossier_codes: Sequence[str], floor_s: int
+) -> list[Cursor]:
+    """Return the cursors of a stream for these dossiers, made where this is the first pass; sorted by dossier."""
+    columns = source_cursor.c
+    statement = (
+        sa.select(source_cursor)
+        .where(columns.source_code == source_code, columns.stream == stream, columns.dossier_code.in_(dossier_codes))
+        .order_by(columns.dossier_code)
     )
-    return moved.rowcount == 1
+    rows = connection.execute(statement).all()
+    missing = sorted(set(dossier_codes) - {row.dossier_code for row in rows})
+    if missing:
+        common = {"source_code": source_code, "stream": stream, "overlap_s": floor_s}
+        connection.execute(
+            insert(source_cursor).on_conflict_do_nothing(), [{"dossier_code": code, **common} for code in missing]
+        )
+        rows = connection.execute(statement).all()
+    return [
+        Cursor(
+            row.dossier_code, row.source_code, row.stream, row.watermark_at, max(row.overlap_s, floor_s), row.max_lateness_s,
+            row.last_success_at, row.epoch,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def advance_cursors(
+    connection: sa.Connection,
+    seen: Sequence[Cursor],
+    span: Window,
+    progress: Mapping[str, Progress],
+    floor_s: int,
+    now: datetime,
+) -> bool:
+    """Move the cursors to the bound of the pass; False when another pass moved one since, and nothing may be committed."""
+    moves = []
+    for cursor in seen:
+        found = progress.get(cursor.dossier_code, Progress())
+        lateness = max(cursor.max_lateness_s, found.max_lateness_s)
+        moves.append(
+            vars(found)
+            | {
+                "dossier_code": cursor.dossier_code,
+                "epoch": cursor.epoch,
+                "max_lateness_s": lateness,
+                "overlap_s": tuned_overlap(floor_s, lateness),
+            }
+        )
+    place = {"source_code": seen[0].source_code, "stream": seen[0].stream}
+    parameters = {**place, "moves": json.dumps(moves), "bound": span.bound, "now": now}
+    return connection.execute(load_sql("advance_cursor"), parameters).rowcount == len(seen)
 
 
 def record_failures(
@@ -89,7 +104,3 @@ def record_failures(
     statement = insert(source_cursor)
     kept = {"last_failure_at": statement.excluded.last_failure_at, "last_failure": statement.excluded.last_failure}
     connection.execute(statement.on_conflict_do_update(index_elements=list(KEY), set_=kept), values)
-
-
-def _is(key: tuple[str, str, str]) -> sa.ColumnElement[bool]:
-    return sa.and_(*(source_cursor.c[name] == value for name, value in zip(KEY, key, strict=True)))

@@ -18,8 +18,8 @@ from erpcrm_orchestration.store.staging import copy_rows
 
 INTAKE = "data_hub"
 STAGED = (
-    "position", "source_key", "type_code", "category", "origin", "state_number", "state_group", "created_at", "updated_at",
-    "last_error", "content_hash",
+    "position", "dossier_code", "source_key", "type_code", "category", "origin", "state_number", "state_group", "created_at",
+    "updated_at", "last_error", "content_hash",
 )  # fmt: skip
 
 
@@ -52,9 +52,9 @@ def stage_datasets(connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> 
     copy_rows(connection, "staging_dataset", "dataset_staging", STAGED, rows)
 
 
-def merge_datasets(connection: sa.Connection, parameters: dict[str, Any]) -> sa.Row[Any]:
-    """Store the staged datasets of a stream; return (merged, late, max_lateness_s)."""
-    return connection.execute(load_sql("merge_dataset"), parameters).one()
+def merge_datasets(connection: sa.Connection, parameters: dict[str, Any]) -> list[sa.Row[Any]]:
+    """Store the staged datasets of a stream; return (dossier_code, merged, late, max_lateness_s) rows."""
+    return list(connection.execute(load_sql("merge_dataset"), parameters))
 
 
 def dataset_categories(connection: sa.Connection) -> dict[str, str]:

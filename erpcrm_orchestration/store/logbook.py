@@ -14,7 +14,19 @@ from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.schema import logbook_entry
 from erpcrm_orchestration.store.staging import copy_rows
 
-STAGED = ("position", "entry_key", "at", "other_at", "sync_id", "program", "action", "outcome", "reject_count", "message")
+STAGED = (
+    "position",
+    "dossier_code",
+    "entry_key",
+    "at",
+    "other_at",
+    "sync_id",
+    "program",
+    "action",
+    "outcome",
+    "reject_count",
+    "message",
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,9 @@ def stage_lines(connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> Non
     copy_rows(connection, "staging_logbook", "logbook_staging", STAGED, rows)
 
 
-def merge_lines(connection: sa.Connection, parameters: dict[str, Any]) -> sa.Row[Any]:
-    """Store the staged lines; return (merged, late, max_lateness_s)."""
-    return connection.execute(load_sql("merge_logbook"), parameters).one()
+def merge_lines(connection: sa.Connection, parameters: dict[str, Any]) -> list[sa.Row[Any]]:
+    """Store the staged lines; return (dossier_code, merged, late, max_lateness_s) rows."""
+    return list(connection.execute(load_sql("merge_logbook"), parameters))
 
 
 def write_lines(connection: sa.Connection, lines: Sequence[LogbookLine]) -> None:

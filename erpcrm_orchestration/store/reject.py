@@ -19,6 +19,7 @@ READ_AGAIN_AT_ONCE = 5000
 class Reject:
     """A row that is refused: its key, the reason as a message, and its raw values as text."""
 
+    dossier_code: str
     source_key: str
     reason: str
     payload: dict[str, str | None]
@@ -26,45 +27,35 @@ class Reject:
 
 def keep_rejects(
     connection: sa.Connection,
-    key: tuple[str, str],
+    intake: str,
     rejects: Sequence[Reject],
     run_id: str | None,
     now: datetime,
     outcome: str = "REJECT",
-) -> int:
-    """Store the rejects of (dossier, intake) and return how many are new; each new one is a logbook line with the outcome."""
+) -> dict[str, int]:
+    """Store the rejects and return how many are new by dossier; each new one is a logbook line with the outcome."""
     if not rejects:
-        return 0
-    found = connection.scalar(
-        load_sql("merge_reject"),
-        {
-            "dossier_code": key[0],
-            "intake": key[1],
-            "outcome": outcome,
-            "rejects": json.dumps([asdict(reject) for reject in rejects]),
-            "run_id": run_id,
-            "now": now,
-        },
-    )
-    return int(found or 0)
+        return {}
+    written = json.dumps([asdict(reject) for reject in rejects])
+    parameters = {"intake": intake, "rejects": written, "run_id": run_id, "now": now, "outcome": outcome}
+    return {row.dossier_code: row.rejected for row in connection.execute(load_sql("merge_reject"), parameters)}
 
 
-def rejected_keys(connection: sa.Connection, dossier_code: str, intake: str) -> list[str]:
-    """Return the keys to be read again, at most 5000, those that were seen last first."""
+def rejected_keys(connection: sa.Connection, dossier_codes: Sequence[str], intake: str) -> list[tuple[str, str]]:
+    """Return (dossier, key) of the rows to be read again, at most 5000, those that were seen last first."""
     rejected = intake_reject.c
-    return list(
-        connection.scalars(
-            sa.select(rejected.source_key)
-            .where(rejected.dossier_code == dossier_code, rejected.intake == intake)
-            .order_by(rejected.last_seen_at.desc(), rejected.source_key)
-            .limit(READ_AGAIN_AT_ONCE)
-        )
+    rows = connection.execute(
+        sa.select(rejected.dossier_code, rejected.source_key)
+        .where(rejected.dossier_code.in_(dossier_codes), rejected.intake == intake)
+        .order_by(rejected.last_seen_at.desc(), rejected.dossier_code, rejected.source_key)
+        .limit(READ_AGAIN_AT_ONCE)
     )
+    return [(row.dossier_code, row.source_key) for row in rows]
 
 
-def remove_rejects(connection: sa.Connection, dossier_code: str, intake: str, source_keys: Sequence[str]) -> None:
-    """Forget the rejects of rows that were taken."""
-    if source_keys:
-        connection.execute(
-            load_sql("remove_reject"), {"dossier_code": dossier_code, "intake": intake, "source_keys": list(source_keys)}
-        )
+def remove_rejects(connection: sa.Connection, intake: str, taken: Sequence[tuple[str, str]]) -> None:
+    """Forget the rejects of rows that were taken, given as (dossier, key)."""
+    if taken:
+        codes, keys = zip(*taken, strict=True)
+        parameters = {"intake": intake, "dossier_codes": list(codes), "source_keys": list(keys)}
+        connection.execute(load_sql("remove_reject"), parameters)

@@ -15,7 +15,7 @@ from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.schema import inter_company_task, watcher
 from erpcrm_orchestration.store.staging import copy_rows
 
-STAGED = ("position", "task_key", "at", "kind", "payload")
+STAGED = ("position", "dossier_code", "task_key", "at", "kind", "payload")
 
 
 def stage_tasks(connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> None:
@@ -23,9 +23,9 @@ def stage_tasks(connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> Non
     copy_rows(connection, "staging_task", "task_staging", STAGED, rows)
 
 
-def merge_tasks(connection: sa.Connection, parameters: dict[str, Any]) -> sa.Row[Any]:
-    """Record the staged tasks; return (merged, late, max_lateness_s)."""
-    return connection.execute(load_sql("merge_task"), parameters).one()
+def merge_tasks(connection: sa.Connection, parameters: dict[str, Any]) -> list[sa.Row[Any]]:
+    """Record the staged tasks; return (dossier_code, merged, late, max_lateness_s) rows."""
+    return list(connection.execute(load_sql("merge_task"), parameters))
 
 
 def due_dossiers(connection: sa.Connection, now: datetime | None) -> list[str]:

@@ -127,7 +127,7 @@ def test_200_seeds_of_late_equal_and_shuffled_rows_arrive_completely(
     company(
         engine,
         dossiers={f"s{seed}": {"source_code": "erp"} for seed in range(200)},
-        sources=[source(f"sqlite:///{erp}", datasets=(), overlap_floor_s=120)],
+        sources=[source(f"sqlite:///{erp}", datasets=(), overlap_floor_s=120, page_size=40)],
     )
     codes = [f"s{seed}" for seed in range(200)]
     written: dict[str, set[str]] = {code: set() for code in codes}
@@ -236,8 +236,8 @@ def test_types_of_a_postgresql_erp_are_read_and_one_infinity_rejects_one_row(erp
     result = take_in(erp_engine, ["001"], clock=clock, environment={}, run_id=None)["001"]
     assert (result.logbook_rows, result.dataset_rows, result.rejected, result.failure) == (1, 2, 4, None)
     assert [at for (at,) in table(erp_engine, hub_dataset, "updated_at")] == [
-        datetime(2026, 11, 18, 11, 30, 0, 123456, tzinfo=UTC),
         datetime(2026, 7, 1, 10, tzinfo=UTC),
+        datetime(2026, 11, 18, 11, 30, 0, 123456, tzinfo=UTC),
     ]
     assert "E-VAL-094 source erp logbook row 1 column quand: infinity is not an instant; give a year from 1970 to 2100" in [
         reason for (reason,) in table(erp_engine, intake_reject, "reason")

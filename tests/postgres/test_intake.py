@@ -345,3 +345,73 @@ def test_an_hour_that_comes_twice_keeps_a_line_where_it_was_read_first(engine: s
         connection.execute(sa.update(source_cursor).values(watermark_at=None))
     assert take(engine, clock)["001"].logbook_rows == 0
     assert table(engine, logbook_entry, "entry_key", "at") == [("1", datetime(2026, 10, 25, 0, 30, tzinfo=UTC))]
+
+
+def test_many_dossiers_of_one_source_are_read_together_and_each_gets_its_own_rows(
+    engine: sa.Engine, clock: FixedClock, erp: Path
+) -> None:
+    """The same key in two dossiers is two lines; rows of a dossier that is not asked for stay out."""
+    codes = [f"{number:03}" for number in range(12)]
+    company(engine, dossiers={code: {"source_code": "erp"} for code in codes}, sources=[source(f"sqlite:///{erp}")])
+    for code in codes:
+        for key in range(int(code) % 4):
+            write_line(erp, key, f"{TODAY} 11:00:00", dossier=code)
+            write_dataset(erp, f"{code}-{key}", f"{TODAY} 11:00:00", dossier=code)
+    asked = codes[:10]
+    results = take(engine, clock, *asked)
+    assert [(code, results[code].logbook_rows, results[code].dataset_rows) for code in asked] == [
+        (code, int(code) % 4, int(code) % 4) for code in asked
+    ]
+    assert {code for code, _ in table(engine, logbook_entry, "dossier_code", "entry_key")} == {c for c in asked if int(c) % 4}
+
+
+def test_one_dossier_that_our_tables_refuse_does_not_keep_the_others_of_its_group_out(
+    engine: sa.Engine, clock: FixedClock, erp: Path
+) -> None:
+    codes = ("001", "002", "003")
+    company(engine, dossiers={code: {"source_code": "erp"} for code in codes}, sources=[source(f"sqlite:///{erp}")])
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("ALTER TABLE flow.logbook_entry ADD CONSTRAINT no_002 CHECK (dossier_code <> '002' OR origin = 'system')")
+        )
+    for code in codes:
+        write_line(erp, 1, f"{TODAY} 11:00:00", dossier=code)
+        write_dataset(erp, f"D{code}", f"{TODAY} 11:00:00", dossier=code)
+    results = take(engine, clock, *codes)
+    assert [(results[code].logbook_rows, results[code].dataset_rows) for code in codes] == [(1, 1), (0, 1), (1, 1)]
+    assert [results[code].failure is None for code in codes] == [True, False, True]
+    assert str(results["002"].failure).startswith(
+        "E-SRC-029 source erp stream logbook: our tables refuse its rows: new row for"
+    )
+
+
+def test_dossiers_that_the_source_writes_as_numbers_are_told_apart(
+    engine: sa.Engine, clock: FixedClock, tmp_path: Path
+) -> None:
+    erp = tmp_path / "numbers.sqlite"
+    with closing(sqlite3.connect(erp)) as connection, connection:
+        connection.execute("CREATE TABLE livre (id INTEGER, dos INTEGER, at INTEGER, action TEXT)")
+        connection.executemany(
+            "INSERT INTO livre VALUES (?, ?, ?, 'X')", [(key, dos, 1763467200 + key) for dos in (1, 998) for key in range(5)]
+        )
+    mapping = LogbookMapping("livre", {"key": "id", "at": "at", "action": "action"}, where={"dos": "{dossier}"})
+    company(
+        engine,
+        dossiers={code: {"source_code": "erp"} for code in ("001", "998", "002")},
+        sources=[source(f"sqlite:///{erp}", logbook=mapping, datasets=())],
+    )
+    results = take(engine, clock, "001", "002", "998")
+    assert [results[code].logbook_rows for code in ("001", "002", "998")] == [5, 0, 5]
+
+
+def test_a_source_without_a_dossier_column_serves_one_dossier_after_the_other(
+    engine: sa.Engine, clock: FixedClock, erp: Path
+) -> None:
+    company(
+        engine,
+        dossiers={"001": {"source_code": "erp"}, "002": {"source_code": "erp"}},
+        sources=[source(f"sqlite:///{erp}", logbook=replace(LOGBOOK, where={}), datasets=())],
+    )
+    write_line(erp, 1, f"{TODAY} 11:00:00")
+    results = take(engine, clock, "001", "002")
+    assert [results[code].logbook_rows for code in ("001", "002")] == [1, 1]

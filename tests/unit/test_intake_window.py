@@ -112,7 +112,7 @@ def types(instants: sa.types.TypeEngine[object]) -> dict[str, sa.types.TypeEngin
 
 def compiled(reader: StreamReader, dialect: sa.Dialect) -> str:
     ends = ("2026-11-18 11:00:00", "2026-11-18 12:00:00")
-    statement = reader.page("001", ends, ("2026-11-18 11:30:00", "T1"), 100)
+    statement = reader.page(["001"], ends, ("2026-11-18 11:30:00", "T1", "D001"), 100)
     return " ".join(str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})).split())
 
 
@@ -124,7 +124,7 @@ def test_A50_the_export_switches_become_conditions_in_sql_server() -> None:
     assert "[srvExport] = CAST('1' AS INTEGER)" in text
     assert "[userStartDate] IS NOT NULL AND [userEndDate] IS NOT NULL AND exported = CAST('0' AS INTEGER)" in text
     assert "modified >= convert(DATETIME2, '2026-11-18 11:00:00', 121)" in text
-    assert text.endswith("ORDER BY modified, [TimeId]")
+    assert text.endswith("ORDER BY modified, [TimeId], dossier")
     assert "validated" not in text.partition("WHERE")[2]
 
 

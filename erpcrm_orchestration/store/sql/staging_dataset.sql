@@ -1,5 +1,6 @@
 CREATE TEMP TABLE IF NOT EXISTS dataset_staging (
     position bigint NOT NULL,
+    dossier_code text NOT NULL,
     source_key text NOT NULL,
     type_code text NOT NULL,
     category text NOT NULL,

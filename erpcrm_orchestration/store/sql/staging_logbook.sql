@@ -1,5 +1,6 @@
 CREATE TEMP TABLE IF NOT EXISTS logbook_staging (
     position bigint NOT NULL,
+    dossier_code text NOT NULL,
     entry_key text NOT NULL,
     at timestamptz NOT NULL,
     other_at timestamptz,
