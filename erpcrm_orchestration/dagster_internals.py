@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.metadata import normalize_metadata
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.dagster_run import DagsterRun
@@ -60,10 +61,15 @@ def partition_evaluation(  # noqa: PLR0913 - what Dagster's event consists of
         partition=partition,
         passed=passed,
         severity=severity,
-        metadata=dict(metadata),
+        metadata=normalize_metadata(metadata),
         description=description,
         target_materialization_data=target,
     )
+
+
+def log_evaluation(context: dg.OpExecutionContext | dg.AssetExecutionContext, evaluation: dg.AssetCheckEvaluation) -> None:
+    """Record an evaluation from within a step; the annotation of `log_event` leaves out what its body takes."""
+    context.log_event(evaluation)  # type: ignore[arg-type]
 
 
 def check_output(asset_key: dg.AssetKey, check_name: str) -> dg.Output[None]:

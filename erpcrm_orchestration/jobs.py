@@ -2,10 +2,10 @@
 
 import dagster as dg
 
+from erpcrm_orchestration.assets.supervision import refresh_dossiers
 from erpcrm_orchestration.partitions import (
     HUB_DATASET,
     INTER_COMPANY_TASK,
-    INTERACTION_STATE,
     LOGBOOK_ENTRY,
     MAIL,
     OUTBOUND_CALL,
@@ -17,11 +17,13 @@ from erpcrm_orchestration.services.retention import apply_retention
 BATCH_TAG = "erpcrm/batch"
 """Names the request in our ledger that a run was made for."""
 
-refresh_interaction_state = dg.define_asset_job(
-    "refresh_interaction_state",
-    dg.AssetSelection.assets(INTERACTION_STATE),
-    description="Refresh the interaction state of the dossiers in the run's configuration, or of its partitions.",
-)
+
+@dg.job(description="Refresh the interaction state of the dossiers in the run's configuration.")
+def refresh_interaction_state() -> None:
+    """One run for all dossiers that are due."""
+    refresh_dossiers()
+
+
 take_in = dg.define_asset_job(
     "take_in",
     dg.AssetSelection.assets(LOGBOOK_ENTRY, HUB_DATASET, INTER_COMPANY_TASK),

@@ -1,13 +1,13 @@
 """The interaction state of the dossiers: one run serves many, each dossier gets its own materialisation and check results."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from erpcrm_orchestration.assets.selection import DossierSelection
+from erpcrm_orchestration.assets.selection import DossierRefresh, Notification
 from erpcrm_orchestration.checks.supervision import DOSSIER_CHECK_SPECS, SUMMARY_SPEC, dossier_evaluations, summary
-from erpcrm_orchestration.dagster_internals import check_output, latest_materializations, pool_connections
+from erpcrm_orchestration.dagster_internals import check_output, latest_materializations, log_evaluation, pool_connections
 from erpcrm_orchestration.domain.checks import SOURCE_IS_REACHABLE
 from erpcrm_orchestration.domain.supervision import Evaluations, InteractionState
 from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INTERACTION_STATE, LOGBOOK_ENTRY
@@ -27,44 +27,65 @@ from erpcrm_orchestration.services.supervision import Refresh, failure_verdict, 
     metadata={"dagster/table_name": "supervision.interaction_state"},
 )
 def interaction_state(
-    context: dg.AssetExecutionContext, config: DossierSelection, database: Database, clock: ClockResource
-) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    context: dg.AssetExecutionContext, config: Notification, database: Database, clock: ClockResource
+) -> Iterator[dg.Output[None]]:
     """How the ERP-CRM interactions of each dossier stand: last synchronisation, alert, and what is not OK."""
-    named = config.dossiers or list(context.partition_keys)
-    pool_connections(context.instance)
-    job = Refresh(clock, os.environ, context.run.run_id, config.notify)
-    result = refresh(database.engine, named, job)
-    _report(context, result, everything=not config.dossiers)
-    mark_reported(database.engine, [code for code, state in result.states.items() if state.report_due], job)
-    for spec in DOSSIER_CHECK_SPECS:
+    codes = list(context.partition_keys)
+    result = _refresh(context, database, Refresh(clock, os.environ, context.run.run_id, config.notify), codes, everything=True)
+    for spec in (*DOSSIER_CHECK_SPECS, SUMMARY_SPEC):
         yield check_output(INTERACTION_STATE, spec.name)
-    yield summary(result.states.values(), result.failures)
-    for code, reason in result.skipped.items():
-        context.log.info(f"dossier {code} skipped: {reason}")
-    if result.failures:
-        raise dg.Failure(
-            f"{len(result.failures)} of {len(named)} dossiers could not be refreshed; the others are",
-            metadata={code: str(error) for code, error in list(result.failures.items())[:20]},
-            allow_retries=False,
-        )
+    _fail_for(result, len(codes))
 
 
-def _report(context: dg.AssetExecutionContext, result: Evaluations, *, everything: bool) -> None:
-    """Tell Dagster of the dossiers that changed, were not told of for an hour, or were asked for by name.
+@dg.op(description="Refresh the interaction state of these dossiers; each that changed gets its events.")
+def refresh_dossiers(context: dg.OpExecutionContext, config: DossierRefresh, database: Database, clock: ClockResource) -> None:
+    """Serve an arbitrary set of dossiers in one run.
+
+    An op and not the asset: a run over some partitions of an asset with partitioned parents must be a contiguous range.
+    """
+    job = Refresh(clock, os.environ, context.run.run_id, config.notify)
+    result = _refresh(context, database, job, config.dossiers, everything=False)
+    _fail_for(result, len(config.dossiers))
+
+
+def _refresh(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    database: Database,
+    job: Refresh,
+    codes: Sequence[str],
+    *,
+    everything: bool,
+) -> Evaluations:
+    """Refresh, then tell Dagster of the dossiers that changed, were not told of for an hour, or were asked for by name.
 
     An event costs more than the evaluation; in between, the table is the truth.
     """
+    pool_connections(context.instance)
+    result = refresh(database.engine, codes, job)
     told = {code: state for code, state in result.states.items() if everything or state.report_due}
     for state in told.values():
         context.log_event(dg.AssetMaterialization(INTERACTION_STATE, partition=state.dossier_code, metadata=widget(state)))
     ids = latest_materializations(context.instance, INTERACTION_STATE, {*told, *result.failures})
-    for code, state in told.items():
-        for evaluation in dossier_evaluations(code, verdicts(state), run_id=context.run.run_id, storage_id=ids.get(code)):
-            context.log_event(evaluation)
-    for code, error in result.failures.items():
-        failed = {SOURCE_IS_REACHABLE: failure_verdict(error)}
-        for evaluation in dossier_evaluations(code, failed, run_id=context.run.run_id, storage_id=ids.get(code)):
-            context.log_event(evaluation)
+    verdicts_of = {code: verdicts(state) for code, state in told.items()}
+    verdicts_of |= {code: {SOURCE_IS_REACHABLE: failure_verdict(error)} for code, error in result.failures.items()}
+    for code, found in verdicts_of.items():
+        for evaluation in dossier_evaluations(code, found, run_id=context.run.run_id, storage_id=ids.get(code)):
+            log_evaluation(context, evaluation)
+    log_evaluation(context, summary(result.states.values(), result.failures))
+    mark_reported(database.engine, list(told), job)
+    for code, reason in result.skipped.items():
+        context.log.info(f"dossier {code} skipped: {reason}")
+    return result
+
+
+def _fail_for(result: Evaluations, asked: int) -> None:
+    """End the run as failed when a dossier failed, after everything else was done and told."""
+    if result.failures:
+        raise dg.Failure(
+            f"{len(result.failures)} of {asked} dossiers could not be refreshed; the others are",
+            metadata={code: str(error) for code, error in list(result.failures.items())[:20]},
+            allow_retries=False,
+        )
 
 
 def widget(state: InteractionState) -> Mapping[str, dg.MetadataValue]:

@@ -53,18 +53,18 @@ def dossier_evaluations(
         )
 
 
-def summary(states: Iterable[InteractionState], failures: Mapping[str, object]) -> dg.AssetCheckResult:
+def summary(states: Iterable[InteractionState], failures: Mapping[str, object]) -> dg.AssetCheckEvaluation:
     """Return the badge of the asset: how many dossiers are in alert or failed, and a sample of their codes."""
     alerts = sorted(state.dossier_code for state in states if state.sync_state is SyncState.ALERT)
-    return dg.AssetCheckResult(
-        check_name=NO_DOSSIER_IS_IN_ALERT,
+    return dg.AssetCheckEvaluation(
         asset_key=INTERACTION_STATE,
+        check_name=NO_DOSSIER_IS_IN_ALERT,
         passed=not alerts and not failures,
         metadata={
-            "in_alert": len(alerts),
-            "failed": len(failures),
-            "dossiers_in_alert": ", ".join(alerts[:SAMPLE]) or "none",
-            "dossiers_failed": ", ".join(sorted(failures)[:SAMPLE]) or "none",
-            "runbook": f"docs/runbooks/{NO_DOSSIER_IS_IN_ALERT}.md",
+            "in_alert": dg.MetadataValue.int(len(alerts)),
+            "failed": dg.MetadataValue.int(len(failures)),
+            "dossiers_in_alert": dg.MetadataValue.text(", ".join(alerts[:SAMPLE]) or "none"),
+            "dossiers_failed": dg.MetadataValue.text(", ".join(sorted(failures)[:SAMPLE]) or "none"),
+            "runbook": dg.MetadataValue.text(f"docs/runbooks/{NO_DOSSIER_IS_IN_ALERT}.md"),
         },
     )

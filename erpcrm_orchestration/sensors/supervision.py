@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from erpcrm_orchestration.assets.supervision import refresh_dossiers
 from erpcrm_orchestration.jobs import BATCH_TAG, refresh_interaction_state
-from erpcrm_orchestration.partitions import INTERACTION_STATE
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.sensors.runs import batch_state, ended_runs
 from erpcrm_orchestration.services import ledger
 
-OP = "__".join(INTERACTION_STATE.path)
+OP = refresh_dossiers.name
 
 
 def run_request(request: ledger.Request, *, notify: bool) -> dg.RunRequest:
