@@ -16,8 +16,6 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-GREETING_421 = "421 service not available"
-
 
 @dataclass(frozen=True)
 class Received:
@@ -48,6 +46,8 @@ class Mailbox:
     answers: dict[str, list[str]] = field(default_factory=dict)
     sender_answer: str | None = None
     data_answers: list[str] = field(default_factory=list)
+    data_refusal: str | None = None
+    """The answer to the command DATA, before any of the message."""
     drop_after_data: int = 0
     """How many messages are accepted without a word: the connection is cut instead of the answer."""
     drop_before_data: int = 0
@@ -121,6 +121,9 @@ class _DroppingServer(_Server):
         if box.drop_before_data:
             box.drop_before_data -= 1
             _cut(self)
+            return
+        if box.data_refusal:
+            await self.push(box.data_refusal)
             return
         await super().smtp_DATA(arg)
 

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import MailSettings, MailTemplate, OnUncertain
 from erpcrm_orchestration.domain.errors import InputError
-from erpcrm_orchestration.domain.mail import DeliveryReport, MailDraft
+from erpcrm_orchestration.domain.mail import Answer, DeliveryReport, MailDraft, RecipientState
 from erpcrm_orchestration.domain.mail_calendar import next_opening
 from erpcrm_orchestration.services.mail import compose_alert, deliver_due, due
 from erpcrm_orchestration.store import mail as outbox
@@ -258,6 +258,26 @@ def test_F37_a_message_that_is_refused_as_a_whole_is_retried_for_4xx_and_given_u
     assert (rows(engine)[0]["state"], rows(engine)[0]["last_error"]) == (state, words)
 
 
+def test_F37_the_command_DATA_may_be_refused_too(engine: sa.Engine, clock: FixedClock, mailbox: Mailbox) -> None:
+    set_up(engine, mailbox)
+    mailbox.data_refusal = "451 4.3.1 no space"
+    put(engine, draft())
+    assert deliver(engine, clock) == DeliveryReport(retried=1)
+    assert rows(engine)[0]["last_error"] == "DATA refused: 451 4.3.1 no space"
+
+
+def test_F37_a_connection_that_ends_at_DATA_leaves_nothing_uncertain(
+    engine: sa.Engine, clock: FixedClock, mailbox: Mailbox
+) -> None:
+    set_up(engine, mailbox)
+    mailbox.drop_before_data = 1
+    put(engine, draft(on_uncertain=OnUncertain.HOLD))
+    assert deliver(engine, clock) == DeliveryReport(retried=1)
+    assert (state_of(engine), mailbox.received) == (["PENDING"], [])
+    clock.at += timedelta(minutes=1)
+    assert deliver(engine, clock) == DeliveryReport(sent=1)
+
+
 def test_F37_a_sender_that_is_refused_is_said_for_each_mail_and_stops_nothing(
     engine: sa.Engine, clock: FixedClock, mailbox: Mailbox
 ) -> None:
@@ -462,6 +482,26 @@ def test_case_80_81_addresses_that_reached_the_outbox_unchecked_are_refused_alon
     assert [set(one.recipients) for one in mailbox.received] == [{"Ann@example.com"}]
     assert answers(engine)["Ann@EXAMPLE.com"] == ("ACCEPTED", "250 OK")
     assert answers(engine)["a@b.c, evil@x.y"][1] == "E-MAIL-080 recipient: more than one address; write one address per field"
+
+
+def test_case_81_a_draft_with_nothing_but_refused_addresses_has_failed(engine: sa.Engine) -> None:
+    assert put(engine) == []
+    put(engine, draft("k1", recipients=(), refused=(Answer("nobody", RecipientState.REFUSED, "E-MAIL-081 no address"),)))
+    (row,) = rows(engine)
+    assert (row["state"], row["last_error"]) == ("FAILED", "no recipient left: E-MAIL-081 no address")
+
+
+def test_case_81_a_mail_whose_stored_addresses_are_none_asks_no_server(
+    engine: sa.Engine, clock: FixedClock, mailbox: Mailbox
+) -> None:
+    set_up(engine, mailbox)
+    (mail_id,) = put(engine, draft("k1", recipients=("nobody",)))
+    assert deliver(engine, clock) == DeliveryReport(refused=1, failed=1)
+    with engine.begin() as connection:
+        connection.execute(sa.update(schema.mail_recipient).values(state="ACCEPTED"))
+        with pytest.raises(InputError) as caught:
+            outbox.release(connection, mail_id, now=NOON, actor="ann")
+    assert str(caught.value) == f"E-MAIL-093 mail {mail_id}: has nobody left to be sent to; correct the group for the next one"
 
 
 def test_case_82_addresses_outside_ascii_need_a_server_that_takes_them(engine: sa.Engine, clock: FixedClock) -> None:
