@@ -19,6 +19,9 @@ from erpcrm_orchestration.services import dossier_edit
 
 app = typer.Typer(help="The dossiers: add, list, set fields, deactivate.")
 
+WIDTH_OF_PIPES = 240
+"""Characters of a line when nobody looks at a screen: nothing is shortened."""
+
 Code = Annotated[str, typer.Argument(help="The dossier code; 001 is not 1.")]
 Words = Annotated[list[str], typer.Argument(help="field=value, for instance alert_delay_min=30 process.days=mon,tue")]
 
@@ -57,7 +60,8 @@ def list_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON, 
         content = [plain(one, defaults=True) for one in dossiers]
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        Console(soft_wrap=True).print(_table(dossiers))
+        console = Console()
+        Console(width=console.width if console.is_terminal else WIDTH_OF_PIPES).print(_table(dossiers))
 
 
 @app.command("deactivate")
@@ -87,7 +91,7 @@ def _tell(edited: dossier_edit.Edited, text: str) -> None:
 
 
 def _table(dossiers: list[Dossier]) -> Table:
-    table = Table("dossier", "name", "CRM project", "zone", "active", "delay", "window", "every", "process", "source")
+    table = Table("dossier", "name", "CRM project", "zone", "active", "delay", "window", "every", "process", "source", box=None)
     for one in dossiers:
         process = one.process
         table.add_row(

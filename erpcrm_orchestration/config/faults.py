@@ -6,14 +6,14 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
-from zoneinfo import available_timezones
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from erpcrm_orchestration.config.kinds import time_zones
 from erpcrm_orchestration.config.places import Path, shown
-from erpcrm_orchestration.domain.errors import did_you_mean
+from erpcrm_orchestration.domain.errors import did_you_mean, nearest
 
 UNKNOWN_KEY = "E-CFG-040"
 WRONG_VALUE = "E-CFG-041"
@@ -43,10 +43,16 @@ def explain(model: type[BaseModel], details: ErrorDetails) -> tuple[str, Path, s
         return MISSING_KEY, path, "missing", f"give {_description(model, path)}"
     value = "the value" if _SECRET_FIELDS & set(path) else shown(details["input"])
     if "[key]" in details["loc"]:
-        return WRONG_VALUE, path, f"the key {shown(path[-1])} is not {_rule(model, path, details)}", _correct_key(model, path)
+        return WRONG_VALUE, path, f"the key {shown(path[-1])} is not {_rule(model, path, details)}", "correct the key"
     if kind == "time_zone":
         return UNKNOWN_ZONE, path, f"{value} is no time zone", _near_zone(details["input"])
-    return WRONG_VALUE, path, f"{value} is not {_rule(model, path, details)}", f"give {_description(model, path)}"
+    rule = _rule(model, path, details)
+    return (
+        WRONG_VALUE,
+        path,
+        f"{value} is not {rule}",
+        _near_word(rule, details["input"]) or f"give {_description(model, path)}",
+    )
 
 
 def _path(loc: Sequence[str | int]) -> Path:
@@ -57,14 +63,19 @@ def _path(loc: Sequence[str | int]) -> Path:
     return tuple("schema" if step == "schema_" else step for step in steps)
 
 
-def _correct_key(model: type[BaseModel], path: Path) -> str:
-    return "quote it" if isinstance(path[-1], int) else f"correct the key; {_description(model, path[:-1])} stands here"
+def _near_word(rule: str, value: object) -> str:
+    """Return the word that was probably meant, when the rule names words."""
+    if not rule.startswith("one of ") or not isinstance(value, str):
+        return ""
+    words = {word.casefold(): word for word in rule.removeprefix("one of ").split(", ")}
+    near = nearest(value.casefold(), words)
+    return f"did you mean {words[near[0]]}?" if near else ""
 
 
 def _near_zone(value: object) -> str:
     text = value if isinstance(value, str) else ""
-    near = did_you_mean(text, available_timezones())
-    return near if near.startswith("did") else "write it as Europe/Paris"
+    near = nearest(text, time_zones())
+    return f"did you mean {near[0]}?" if near else "write it as Europe/Paris"
 
 
 def _rule(model: type[BaseModel], path: Path, details: ErrorDetails) -> str:
@@ -73,7 +84,7 @@ def _rule(model: type[BaseModel], path: Path, details: ErrorDetails) -> str:
         return str(details["ctx"]["rule"])
     if kind == "literal_error":
         return "one of " + str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
-    field = field_at(model, path)
+    field = _key_at(model, path) if "[key]" in details["loc"] else field_at(model, path)
     if kind in {"int_type", "int_parsing", "greater_than_equal", "less_than_equal", "int_from_float"}:
         low, high = _bounds(field)
         return f"a whole number from {low} to {high}" if low is not None else "a whole number"
@@ -127,6 +138,15 @@ def field_at(model: type[BaseModel], path: Path) -> Annotation:
         else:
             found = _element(annotation)
     return found
+
+
+def _key_at(model: type[BaseModel], path: Path) -> Annotation:
+    """Return the type of the keys of the mapping that the way ends in."""
+    found = field_at(model, path[:-1])
+    for one in members(found.annotation if isinstance(found, FieldInfo) else found):
+        if typing.get_origin(one) is dict:
+            return typing.get_args(one)[0]
+    return None
 
 
 def members(annotation: Annotation) -> Iterator[Any]:

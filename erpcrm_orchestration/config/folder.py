@@ -195,7 +195,7 @@ def _is_code(reading: Reading, section: str, code: str | int) -> bool:
     else:
         complaint = None
     if complaint:
-        reading.faults.append(fault(complaint[0], place, path, complaint[1], complaint[2]))
+        reading.faults.append(fault(complaint[0], place, (section,), complaint[1], complaint[2]))
     return complaint is None
 
 

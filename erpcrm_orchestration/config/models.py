@@ -180,7 +180,9 @@ Parameter = str | int | bool | list[str]
 class StatePart(Part):
     value_type = value.AutomatonState
     label: Text = Field(description="what people read")
-    state_group: Annotated[value.StateGroup, WORD] = Field(description="the group of the state")
+    state_group: Annotated[value.StateGroup, WORD] = Field(
+        description="RECEIVED, PENDING, PROCESSING, WAITING, ERROR, CLOSED_OK or CLOSED_KO"
+    )
     action: Annotated[value.StateAction, WORD] = Field(description="AUTOMATIC, MANUAL or FINAL")
     function: Text | None = Field(None, description="the function that an AUTOMATIC state runs")
     parameters: dict[Identifier, Parameter] = Field({}, description="the parameters of the function")
@@ -190,10 +192,12 @@ class StatePart(Part):
 
 class DatasetTypePart(Part):
     value_type = value.DatasetType
-    category: Annotated[value.DatasetCategory, WORD] = Field(description="how it is counted")
+    category: Annotated[value.DatasetCategory, WORD] = Field(
+        description="INTERVENTION, TIME, DOCUMENT or OTHER: how it is counted"
+    )
     label: Text = Field(description="what people read")
     fields: dict[Identifier, FieldPart] = Field({}, description="the fields of its pivot files")
-    states: dict[StateNumber, StatePart] = Field(description="the automaton, by state number; 100 is the entry")
+    states: dict[StateNumber, StatePart] = Field(description="the states of the automaton by their numbers, 100 is the entry")
 
     def to_value(self, **codes: Value) -> value.DatasetType:
         return value.DatasetType(
@@ -308,7 +312,7 @@ class MobilityPart(Part):
 class ProcessPart(Part):
     value_type = value.SupervisionProcess
     state: Annotated[value.ProcessState, WORD] = Field(
-        value.ProcessState.ACTIVE, description="only an ACTIVE process is started by its schedule"
+        value.ProcessState.ACTIVE, description="ACTIVE, IN_MODIFICATION or EXPIRED; only ACTIVE is started by its schedule"
     )
     test_mode: bool = Field(False, description="true to mail the administrator only")
     days: Days = Field(given(value.SupervisionProcess, "days"), description="the days of the schedule")
@@ -316,14 +320,14 @@ class ProcessPart(Part):
     duration_min: Annotated[int, Field(ge=0, le=1439)] = Field(600, description="minutes from the first to the last tick")
     frequency_min: Annotated[int, Field(ge=1, le=1440)] = Field(15, description="minutes between two ticks")
     missed_ticks: Annotated[value.MissedTicks, WORD] = Field(
-        value.MissedTicks.LAST, description="what is done about ticks that were due while nothing ran"
+        value.MissedTicks.LAST, description="none, last or all: the ticks made up for that were due while nothing ran"
     )
     missed_max: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="the most missed ticks that are made up for")
     mail_group: Identifier = Field(given(value.SupervisionProcess, "mail_group"), description="who gets the alert")
     mail_template: Identifier = Field(given(value.SupervisionProcess, "mail_template"), description="the text of the alert")
     recovery_template: Identifier | None = Field(None, description="the text of the mail when an anomaly ends")
     on_uncertain: Annotated[value.OnUncertain, WORD] = Field(
-        value.OnUncertain.RESEND, description="what is done about a mail whose answer was lost"
+        value.OnUncertain.RESEND, description="hold or resend: what is done with a mail whose answer was lost"
     )
 
 
@@ -332,7 +336,7 @@ class DossierPart(Part):
     crm_project_code: Text = Field(description="the code of the project in the CRM")
     name: Name = Field("", description="what people call it")
     time_zone: TimeZone = Field(given(value.Dossier, "time_zone"), description="the zone of its days and times")
-    active: bool = Field(True, description="false for a dossier that stays but is not evaluated")
+    active: bool = Field(True, description="true or false; an inactive dossier stays but is not evaluated")
     alert_delay_min: AlertMinutes = Field(0, description="minutes without synchronisation before an alert, 0 for never")
     alert_mail_interval_min: AlertMinutes = Field(60, description="minutes between two alert mails, 0 for every evaluation")
     import_frequency_min: Annotated[int, Field(ge=1, le=1440)] | None = Field(

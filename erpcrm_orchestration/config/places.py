@@ -95,5 +95,6 @@ def shown(value: object) -> str:
         case Mapping():
             return "a mapping"
         case list() | tuple():
-            return "a list"
+            text = ", ".join(str(one) for one in value)
+            return f"[{text}]" if value and len(text) <= 60 and all(isinstance(one, str | int) for one in value) else "a list"
     return str(value)

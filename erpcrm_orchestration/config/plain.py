@@ -28,6 +28,8 @@ CODES = {
 Plain = Any
 """Mappings, lists, texts, numbers and booleans, nested as the YAML nests them."""
 
+_AS_IT_IS = frozenset({str, int, bool, float, type(None)})
+
 _KEYED = {
     value.WatcherSettings: "code",
     value.DatasetField: "name",
@@ -39,6 +41,8 @@ _KEYED = {
 
 def plain(found: object, *, defaults: bool, without: str = "") -> Plain:
     """Return a value as mappings, lists, texts, numbers and booleans; with `defaults` also what is not said."""
+    if type(found) in _AS_IT_IS:
+        return found
     if is_dataclass(found) and not isinstance(found, type):
         return _mapping(found, defaults=defaults, without=without)
     if isinstance(found, Mapping):

@@ -84,6 +84,7 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
         yield from _source_faults(reading, source)
     for dossier in configuration.dossiers:
         yield from dossier_faults(reading, dossier)
+    yield from _shared_folders(reading)
     yield from _group_faults(reading, known)
     for path, section, code in references_of(reading.configuration):
         if _is_missing(reading, known, section, code) and _is_decidable(reading, known, path, section):
@@ -226,6 +227,18 @@ def _group_faults(reading: Reading, known: Known) -> Iterator[Fault]:
             if addresses.index(address) < position:
                 found = f"{group.members[position].address} is a member already"
                 yield reading.refuse(IMPOSSIBLE, (*path, "members", position), found, "remove one of both")
+
+
+def _shared_folders(reading: Reading) -> Iterator[Fault]:
+    """Yield folders that two dossiers read: each pivot file belongs to one."""
+    owners: dict[str, str] = {}
+    for dossier in reading.configuration.dossiers:
+        if dossier.hub_folder is None:
+            continue
+        owner = owners.setdefault(dossier.hub_folder.rstrip("/"), dossier.dossier_code)
+        if owner != dossier.dossier_code:
+            path: Path = ("dossiers", dossier.dossier_code, "hub_folder")
+            yield reading.refuse(IMPOSSIBLE, path, f"the folder is that of dossier {owner} too", "give each dossier its own")
 
 
 def _equal_codes(reading: Reading, known: Known) -> Iterator[Fault]:

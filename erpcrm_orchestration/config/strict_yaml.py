@@ -56,6 +56,8 @@ def parse(text: str, *, name: str) -> Document:
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
+            if builder.stopped:
+                break
     except (yaml.reader.ReaderError, yaml.MarkedYAMLError) as error:
         builder.refuse_syntax(error, text)
     return builder.finished()
@@ -96,11 +98,9 @@ class _Builder:
         self._stack: list[_Frame] = []
         self._documents = 0
         self._root: Any = None
-        self._stopped = False
+        self.stopped = False
 
     def take(self, event: Event) -> None:
-        if self._stopped:
-            return
         match event:
             case yaml.DocumentStartEvent():
                 self._start(event)
@@ -148,7 +148,7 @@ class _Builder:
         self._documents += 1
         if self._documents > 1:
             self._refuse("E-CFG-037", event, "a second document", "one document in a file; split the file at ---")
-            self._stopped = True
+            self.stopped = True
 
     def _open(self, container: dict[str | int, Any] | list[Any], event: Event) -> None:
         self._decorations(event)
@@ -160,7 +160,7 @@ class _Builder:
         path = self._add(container, event)
         if len(self._stack) >= DEEPEST:
             self._refuse("E-CFG-039", event, f"nested deeper than {DEEPEST}", "write it flatter")
-            self._stopped, self._document.readable = True, False
+            self.stopped, self._document.readable = True, False
         self._stack.append(_Frame(container, path))
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
