@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, NoSuchTableError, SQLAlchemyError
 
+from erpcrm_orchestration.clients.deadline import MARGIN_S, deadline
 from erpcrm_orchestration.clients.sql_statement import DOSSIER, PLACE, Dialect, Statement, StreamReader
 from erpcrm_orchestration.domain.configuration import Source
 from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure, did_you_mean
@@ -64,10 +65,11 @@ class SqlSource:
             yield SourceSession(self, connection)
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn what the driver raises into a SourceError without any secret."""
+    def translated(self, connection: sa.Connection) -> Iterator[None]:
+        """Turn what the driver raises into a SourceError without any secret; give up when nobody answers in time."""
         try:
-            yield
+            with deadline(connection, self.source.timeout_s + MARGIN_S):
+                yield
         except (DBAPIError, NoSuchTableError) as error:
             raise self.failure(error) from None
 
@@ -105,7 +107,7 @@ class SourceSession:
 
     def now(self) -> datetime:
         """Return the source's own clock."""
-        with self._owner.translated():
+        with self._owner.translated(self._connection):
             shown = self._connection.execute(CLOCKS[self._connection.dialect.name]).scalar_one()
         return instant(shown, zone=None, where=f"{self._owner.where} clock")
 
@@ -134,11 +136,11 @@ class SourceSession:
             yield self._rows(stream, reader.keyed(dossier_codes, keys[start : start + KEYS_AT_ONCE]))
 
     def _reader(self, stream: Stream) -> StreamReader:
-        with self._owner.translated():
+        with self._owner.translated(self._connection):
             return self._owner.reader(stream, self._connection)
 
     def _rows(self, stream: Stream, statement: Statement) -> list[RawRow]:
-        with self._owner.translated():
+        with self._owner.translated(self._connection):
             return [_raw(stream, row) for row in self._connection.execute(statement).mappings()]
 
 

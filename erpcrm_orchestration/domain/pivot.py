@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from erpcrm_orchestration.domain.errors import ErpcrmError
 
 EXTENSION = ".DHUB"
-LARGEST_BYTES = 20_000_000
+LARGEST_BYTES = 5_000_000
 UNREADABLE_TYPE = "UNREADABLE"
 """The type of a dataset whose pivot file does not tell one."""
 ORIGINS = ("CRM", "EDI", "MAIL", "OTHER")

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from erpcrm_orchestration.clients.hub_folder import IN_ERROR, TAKEN, HubFolder
 from erpcrm_orchestration.domain.automaton import DatasetView, Transition, run_states
 from erpcrm_orchestration.domain.clock import Clock
-from erpcrm_orchestration.domain.configuration import DatasetType, StateGroup
-from erpcrm_orchestration.domain.errors import ErpcrmError, did_you_mean, one_line
+from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetType, StateGroup
+from erpcrm_orchestration.domain.errors import ErpcrmError, SourceError, did_you_mean, one_line
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.pivot import HubResult, PivotFile, is_pivot, storable
 from erpcrm_orchestration.domain.secret import resolve
@@ -37,7 +37,7 @@ from erpcrm_orchestration.store.reject import Reject, keep_rejects
 
 __all__ = ["advance", "fix", "has_new_files", "relaunch", "take_pivot_files"]
 
-FILES_AT_ONCE = 200
+FILES_AT_ONCE = 100
 DATASETS_AT_ONCE = 500
 UNFINISHED_S = 1.0
 """A file that cannot be read and is younger than this may still be written: it waits."""
@@ -96,11 +96,10 @@ def advance(engine: sa.Engine, dossier_codes: Sequence[str], *, clock: Clock, ru
     """Run the automatic states until every dataset stops; return the number of transitions by dossier."""
     moved: Counter[str] = Counter(dict.fromkeys(dossier_codes, 0))
     with reported(engine):
-        with engine.connect() as connection:
-            types = load_dataset_types(connection)
         while True:
             with engine.begin() as connection:
                 batch = lock_waiting(connection, dossier_codes, DATASETS_AT_ONCE)
+                types = load_dataset_types(connection) if batch else {}
                 moved.update(_move(connection, batch, types, clock.now(), run_id))
                 failpoint("hub.before_move_commit")
             if len(batch) < DATASETS_AT_ONCE:
@@ -123,6 +122,9 @@ def _take_batch(folder: Folder, pivots: Sequence[str], names: Sequence[str], res
             pivot = folder.files.read(name, names)
         except FileNotFoundError:
             continue  # another pass put it away
+        except SourceError as failure:
+            result = replace(result, failure=result.failure or failure)
+            continue
         if pivot.content.fault and folder.files.is_young(name, folder.now, UNFINISHED_S):
             waiting += 1
             continue
@@ -134,7 +136,10 @@ def _take_batch(folder: Folder, pivots: Sequence[str], names: Sequence[str], res
     failpoint("hub.after_commit")
     for pivot in found:
         kind = IN_ERROR if pivot.name in faults or pivot.name in conflicts else TAKEN
-        folder.files.put_away(pivot.name, pivot.companions, kind, pivot.content_hash)
+        try:
+            folder.files.put_away(pivot.name, pivot.companions, kind, pivot.content_hash)
+        except SourceError as failure:
+            result = replace(result, failure=result.failure or failure)
         failpoint("hub.file_moved")
     return replace(
         result,
@@ -202,7 +207,7 @@ def _move(
 ) -> Counter[str]:
     moves, lines, moved = [], [], Counter[str]()
     for dataset in batch:
-        kind = types[dataset.type_code]
+        kind = types.get(dataset.type_code, DatasetType(dataset.type_code, DatasetCategory.OTHER, "", ()))
         steps = run_states(kind, dataset.state_number, DatasetView(kind.fields, dataset.fields, dataset.companions))
         moves.append(_destination(dataset, steps))
         moved[dataset.dossier_code] += len(steps)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import FixedClock, SystemClock
 from erpcrm_orchestration.domain.configuration import DatasetMapping, Source
+from erpcrm_orchestration.domain.errors import TransientFailure
 from erpcrm_orchestration.services.intake import take_in
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.schema import hub_dataset, intake_reject, inter_company_task, logbook_entry, source_cursor
@@ -301,3 +302,51 @@ def test_a_postgresql_source_that_stops_answering_ends_at_its_deadline(
     assert (
         str(failure) == "E-SRC-020 source erp: canceling statement due to statement timeout; it is read again at the next pass"
     )
+
+
+def test_F19_a_server_that_stands_still_is_given_up_by_our_own_clock(
+    erp_engine: sa.Engine, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend that reads for us is stopped (SIGSTOP): its own deadline cannot fire, ours does."""
+    monkeypatch.setattr("erpcrm_orchestration.clients.sql_source.MARGIN_S", 1)
+    company(erp_engine, dossiers={"001": {"source_code": "erp"}}, sources=[postgres_source(erp_engine, timeout_s=1)])
+    seen: list[int] = []
+    with erp_engine.begin() as holder:
+        holder.execute(sa.text("LOCK TABLE erp.livre IN ACCESS EXCLUSIVE MODE"))
+        stopper = threading.Thread(target=stop_backend, args=(erp_engine, seen))
+        stopper.start()
+        try:
+            failure = take_in(erp_engine, ["001"], clock=clock, environment={}, run_id=None)["001"].failure
+        finally:
+            stopper.join()
+            for pid in seen:
+                os.kill(pid, signal.SIGCONT)
+    assert isinstance(failure, TransientFailure)
+    assert str(failure).startswith("E-SRC-020 source erp: ")
+
+
+def stop_backend(engine: sa.Engine, seen: list[int]) -> None:
+    """Stop the backend of the intake as soon as it waits for the lock."""
+    statement = sa.text(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'erpcrm intake' AND wait_event_type = 'Lock'"
+    )
+    while not seen:
+        with engine.connect() as connection:
+            seen.extend(connection.scalars(statement))
+    os.kill(seen[0], signal.SIGSTOP)
+
+
+def test_a_sqlite_statement_that_takes_too_long_is_interrupted(
+    engine: sa.Engine, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("erpcrm_orchestration.clients.sql_source.MARGIN_S", -0.8)
+    erp = tmp_path / "endless.sqlite"
+    with closing(sqlite3.connect(erp)) as connection, connection:
+        connection.execute(
+            "CREATE VIEW livre AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            " SELECT i AS id, '001' AS dossier, '2026-11-18' AS quand, 'X' AS action, '' AS sync, '' AS prog, 'O' AS res,"
+            " 0 AS rejets, '' AS texte FROM n WHERE i < 0"
+        )
+    company(engine, dossiers={"001": {"source_code": "erp"}}, sources=[source(f"sqlite:///{erp}", timeout_s=1, datasets=())])
+    failure = take_in(engine, ["001"], clock=clock, environment={}, run_id=None)["001"].failure
+    assert str(failure) == "E-SRC-020 source erp: interrupted; it is read again at the next pass"
