@@ -244,7 +244,7 @@ def connect(server: SmtpServer) -> Iterator[SmtpSession]:
         yield SmtpSession(connection, server)
     finally:
         if connection.sock is not None:
-            with suppress(smtplib.SMTPException, OSError):
+            with suppress(smtplib.SMTPException, OSError), _deadline(connection, server.timeout_s):
                 connection.quit()
         connection.close()
 

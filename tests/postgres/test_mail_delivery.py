@@ -23,7 +23,6 @@ from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import MailSettings, MailTemplate, OnUncertain
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.mail import Answer, DeliveryReport, MailDraft, RecipientState
-from erpcrm_orchestration.domain.mail_calendar import next_opening
 from erpcrm_orchestration.services.mail import compose_alert, deliver_due, due
 from erpcrm_orchestration.store import mail as outbox
 from erpcrm_orchestration.store import schema
@@ -81,7 +80,7 @@ def add_dossier(engine: sa.Engine, code: str = "998", *, anomaly_started_at: dat
         )
 
 
-def draft(key: str = "k1", *recipients: str, **changes: Any) -> MailDraft:  # noqa: ANN401 - any field of a draft
+def draft(key: str = "k1", *recipients: str, **changes: Any) -> MailDraft:
     """An alert about dossier 998 as the supervision composes it."""
     composed = compose_alert(
         ALERT,
@@ -357,16 +356,27 @@ def test_a_slow_server_holds_nobody_up_longer_than_allowed(engine: sa.Engine, cl
 def test_A43_in_the_evening_an_alert_is_spooled_and_leaves_once_in_the_morning(
     engine: sa.Engine, clock: FixedClock, mailbox: Mailbox
 ) -> None:
-    calendar = {"days": [1, 2, 3, 4, 5], "opens": "08:00", "closes": "18:00", "time_zone": "Europe/Paris"}
+    calendar = {"days": [1, 2, 3, 4, 5], "opens": "08:00", "closes": "18:00", "holidays_of": "FR"}
     set_up(engine, mailbox, calendar=calendar)
     friday_20h = datetime(2026, 11, 20, 19, tzinfo=UTC)
     monday_8h = datetime(2026, 11, 23, 7, tzinfo=UTC)
     clock.at = friday_20h
     with engine.connect() as connection:
         settings = load_general(connection).mail
-    opening = next_opening(settings.calendar, friday_20h, frozenset())
-    put(engine, draft("k1", not_before=opening), draft("k2"), now=friday_20h)
-    assert opening == monday_8h
+    spooled = compose_alert(
+        ALERT,
+        VALUES,
+        dossier_code=None,
+        cause="interactions_alert",
+        idempotency_key="k1",
+        recipients=["ann@example.com"],
+        on_uncertain=OnUncertain.RESEND,
+        test_mode=False,
+        settings=settings,
+        now=friday_20h,
+    )
+    assert spooled.not_before == monday_8h
+    put(engine, spooled, draft("left over from the afternoon"), now=friday_20h)
     assert deliver(engine, clock) == DeliveryReport(spooled=1)
     clock.at = monday_8h - timedelta(seconds=1)
     assert deliver(engine, clock) == DeliveryReport()

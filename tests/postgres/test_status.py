@@ -24,7 +24,7 @@ from erpcrm_orchestration.cli.languages import Language, Translator, from_enviro
 from erpcrm_orchestration.cli.main import run
 from erpcrm_orchestration.cli.status import labels, safe
 from erpcrm_orchestration.domain.clock import FixedClock
-from erpcrm_orchestration.domain.widget import WIDGET_FIELDS, Widget
+from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.engine import VARIABLE
 from tests.conftest import NOON
@@ -358,13 +358,6 @@ def test_every_catalogue_is_complete_and_has_no_fuzzy_or_stale_entry(language: L
         assert sorted(part.split("}")[0] for part in name.split("{")[1:]) == sorted(
             part.split("}")[0] for part in str(one.string).split("{")[1:]
         )
-
-
-def test_the_age_is_never_negative_and_counts_whole_minutes() -> None:
-    row = {name: 0 for name in Widget.__dataclass_fields__} | {"last_refreshed_at": NOON}
-    widget = Widget(**row)  # type: ignore[arg-type]
-    assert widget.age_min(NOON + timedelta(minutes=2, seconds=59)) == 2
-    assert widget.age_min(NOON - timedelta(minutes=5)) == 0
 
 
 @pytest.mark.parametrize(
