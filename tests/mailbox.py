@@ -131,7 +131,7 @@ class _DroppingServer(_Server):
 class _Controller(Controller):
     """A controller that binds its port before it starts, so that no other program can take it in between."""
 
-    def __init__(self, mailbox: Mailbox, **options: Any) -> None:  # noqa: ANN401 - those of aiosmtpd's Controller
+    def __init__(self, mailbox: Mailbox, **options: Any) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         mailbox.port = self._socket.getsockname()[1]
         super().__init__(_Handler(mailbox), hostname="127.0.0.1", port=mailbox.port, **options)

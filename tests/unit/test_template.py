@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from html import unescape
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.template import FIELDS, STATE_FIELDS, Part, fields_of, problems, render, unknown_fields
@@ -137,3 +141,39 @@ def test_case_87_a_value_that_is_missing_becomes_nothing_or_is_refused() -> None
 
 def test_fields_are_listed_as_they_are_written() -> None:
     assert fields_of("FORM.TOUT %a% %% FORM.TOUT") == ("FORM.TOUT", "%a%")
+
+
+LITERALS = st.text(st.characters(exclude_characters="%", exclude_categories=["Cs", "Cc"]), max_size=20).filter(
+    lambda text: "FORM." not in text and not text.endswith(tuple("FORM"))
+)
+ANY_VALUE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+
+
+@given(
+    before=LITERALS,
+    value=st.one_of(ANY_VALUE, st.sampled_from(["FORM.TOUT", "%x%", "%%", "%", "<b>", "&amp;"])),
+    after=LITERALS,
+)
+def test_case_85_86_whatever_a_value_holds_it_arrives_as_it_is_or_escaped(before: str, value: str, after: str) -> None:
+    assert render(f"{before}%x%{after}", {"x": value}, part="text") == before + value + after
+    html = render(f"{before}%x%{after}", {"x": value}, part="html")
+    inside = html.removeprefix(before).removesuffix(after) if after else html.removeprefix(before)
+    assert not set(inside.replace("<br>\n", "")) & set("<>\"'")
+    assert unescape(inside.replace("<br>\n", "\n")) == value
+
+
+PIECES = ["FORM.", "form.", "TOUT", "xyz", "%", "%%", "dossier_code", " ", ".", "_", "\0", "é"]
+
+
+def refusal(text: str) -> str | None:
+    try:
+        render(text, {}, part="text")
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_case_83_84_a_text_without_problems_is_always_rendered_and_one_with_problems_never(text: str) -> None:
+    found: set[str | None] = {str(one) for one in problems(text, where="text")}
+    assert refusal(text) in (found or {None})
