@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date, time
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from erpcrm_orchestration.config.kinds import DAYS
@@ -72,12 +73,18 @@ def _list(found: tuple[Any, ...], *, defaults: bool) -> Plain:
 
 def _mapping(found: DataclassInstance, *, defaults: bool, without: str) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    for one in fields(found):
-        content = getattr(found, one.name)
-        if one.name == without or (not defaults and content == _default(one)):
+    for name, default in _fields_of(type(found)):
+        content = getattr(found, name)
+        if name == without or (not defaults and content == default):
             continue
-        said[one.name] = [DAYS[day - 1] for day in content] if one.name == "days" else plain(content, defaults=defaults)
+        said[name] = [DAYS[day - 1] for day in content] if name == "days" else plain(content, defaults=defaults)
     return said
+
+
+@cache
+def _fields_of(kind: type[DataclassInstance]) -> tuple[tuple[str, object], ...]:
+    """Return the names of the fields with their defaults, MISSING for none."""
+    return tuple((one.name, _default(one)) for one in fields(kind))
 
 
 def _default(one: Field[Any]) -> object:

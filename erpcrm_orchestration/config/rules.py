@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from erpcrm_orchestration.config.automaton_rules import automaton_faults
 from erpcrm_orchestration.config.folder import Reading, dossier_code_fault
 from erpcrm_orchestration.config.places import Fault, Path
-from erpcrm_orchestration.config.plain import CODES, entries
-from erpcrm_orchestration.config.references import references_of
+from erpcrm_orchestration.config.reference_rules import Known, reference_faults
 from erpcrm_orchestration.config.secrets import secret_faults
 from erpcrm_orchestration.domain.configuration import (
     CallTarget,
@@ -21,35 +20,10 @@ from erpcrm_orchestration.domain.configuration import (
     Source,
     TimeExportFilter,
 )
-from erpcrm_orchestration.domain.errors import InputError, did_you_mean
+from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.template import problems
 
-UNKNOWN_REFERENCE = "E-CFG-003"
 IMPOSSIBLE = "E-CFG-041"
-
-
-@dataclass(frozen=True)
-class Known:
-    """Codes that are there without the files, per section; `is_whole` is False when there may be more of them.
-
-    With `tolerates_defaults` a code that nobody wrote, because it is the domain's default, may be missing.
-    """
-
-    codes: dict[str, frozenset[str]]
-    is_whole: bool = True
-    tolerates_defaults: bool = False
-
-    @classmethod
-    def nothing(cls) -> Known:
-        """What is known without a database."""
-        return cls({section: frozenset() for section in CODES}, is_whole=False)
-
-    @classmethod
-    def of(cls, configuration: Configuration) -> Known:
-        """What a configuration brings."""
-        codes = {section: frozenset(entries(configuration, section)) for section in CODES}
-        aliases = {alias for group in configuration.mail_groups for alias in group.aliases}
-        return cls(codes | {"mail_groups": codes["mail_groups"] | aliases})
 
 
 @dataclass(frozen=True)
@@ -63,8 +37,9 @@ class Checked:
 def check(reading: Reading, known: Known | None = None) -> Checked:
     """Return everything that is wrong with what was read; `known` are codes that a database has."""
     known = known or Known.nothing()
-    errors = {str(one.error): one for one in (*reading.faults, *_errors(reading, known))}
-    warnings = {str(one.error): one for one in _warnings(reading, known)}
+    wrong, doubtful = reference_faults(reading, known)
+    errors = {str(one.error): one for one in (*reading.faults, *_errors(reading, known), *wrong)}
+    warnings = {str(one.error): one for one in (*_warnings(reading), *doubtful)}
     ordered = sorted(errors.values(), key=lambda one: one.sort_key)
     told = sorted(warnings.values(), key=lambda one: one.sort_key)
     return Checked(tuple(one.error for one in ordered), tuple(str(one.error) for one in told))
@@ -85,31 +60,11 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
     for dossier in configuration.dossiers:
         yield from dossier_faults(reading, dossier)
     yield from _shared_folders(reading)
-    yield from _group_faults(reading, known)
-    for path, section, code in references_of(reading.configuration):
-        if _is_missing(reading, known, section, code) and _is_decidable(reading, known, path, section):
-            yield reading.refuse(
-                UNKNOWN_REFERENCE, path, f"no {_NOUNS[section]} {code}", _did_you_mean(reading, known, section, code)
-            )
+    yield from _group_faults(reading)
 
 
-_NOUNS = {
-    "mail_groups": "mail group",
-    "mail_templates": "mail template",
-    "call_targets": "call target",
-    "dataset_types": "dataset type",
-    "sources": "source",
-    "dossiers": "dossier",
-}
-
-
-def _warnings(reading: Reading, known: Known) -> Iterator[Fault]:
+def _warnings(reading: Reading) -> Iterator[Fault]:
     configuration = reading.configuration
-    for path, section, code in references_of(reading.configuration):
-        if _is_missing(reading, known, section, code) and not _is_decidable(reading, known, path, section):
-            found = f"no {_NOUNS[section]} {code}" + ("" if known.is_whole else " in these files")
-            remedy = "add it, or name another one" if known.is_whole else "plan and apply look for it in the database"
-            yield reading.refuse(UNKNOWN_REFERENCE, path, found, remedy)
     for path, zone in _zones(configuration):
         if "/" not in zone and zone != "UTC":
             yield reading.refuse("E-CFG-044", path, f"{zone} names no place", "write a zone as Europe/Paris")
@@ -134,29 +89,6 @@ def _zones(configuration: Configuration) -> Iterator[tuple[Path, str]]:
         yield ("general", "mail", "calendar", "time_zone"), configuration.general.mail.calendar.time_zone
     yield from ((("sources", one.source_code, "time_zone"), one.time_zone) for one in configuration.sources)
     yield from ((("dossiers", one.dossier_code, "time_zone"), one.time_zone) for one in configuration.dossiers)
-
-
-def _all_codes(reading: Reading, known: Known, section: str) -> set[str]:
-    codes = reading.codes(section) | known.codes[section]
-    if section == "mail_groups":
-        codes |= {alias for group in reading.configuration.mail_groups for alias in group.aliases}
-    return codes
-
-
-def _is_missing(reading: Reading, known: Known, section: str, code: str) -> bool:
-    return code not in _all_codes(reading, known, section)
-
-
-def _is_decidable(reading: Reading, known: Known, path: Path, section: str) -> bool:
-    """True when the code cannot be anywhere else: the database was asked, or the files hold this section."""
-    if known.tolerates_defaults and path not in reading.document.values:
-        return False
-    return reading.is_complete and (known.is_whole or bool(reading.codes(section)))
-
-
-def _did_you_mean(reading: Reading, known: Known, section: str, code: str) -> str:
-    codes = _all_codes(reading, known, section)
-    return did_you_mean(code, codes) if len(codes) <= 20 else did_you_mean(code, codes).split(", ")[0]
 
 
 def dossier_faults(reading: Reading, dossier: Dossier) -> Iterator[Fault]:
@@ -212,7 +144,7 @@ def _time_export_faults(reading: Reading, path: Path, switches: TimeExportFilter
             yield reading.refuse(IMPOSSIBLE, (*path, "time_export", "columns"), found, f"give {name} or change the switch")
 
 
-def _group_faults(reading: Reading, known: Known) -> Iterator[Fault]:
+def _group_faults(reading: Reading) -> Iterator[Fault]:
     """Yield aliases that are the code or an alias of another group, and members that stand twice."""
     owners = {code: code for code in reading.codes("mail_groups")}
     for group in reading.configuration.mail_groups:

@@ -13,8 +13,9 @@ from erpcrm_orchestration.config.diff import Change, Plan, compare
 from erpcrm_orchestration.config.export import copied
 from erpcrm_orchestration.config.folder import Reading
 from erpcrm_orchestration.config.plain import CODES, plain
+from erpcrm_orchestration.config.reference_rules import Known
 from erpcrm_orchestration.config.references import removable
-from erpcrm_orchestration.config.rules import Known, check, require_free_code
+from erpcrm_orchestration.config.rules import check, require_free_code
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.errors import Findings

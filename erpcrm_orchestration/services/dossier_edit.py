@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.config.assignments import read_dossier
 from erpcrm_orchestration.config.folder import Reading
-from erpcrm_orchestration.config.rules import Known, check, require_free_code
+from erpcrm_orchestration.config.reference_rules import Known
+from erpcrm_orchestration.config.rules import check, require_free_code
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Configuration, Dossier
 from erpcrm_orchestration.domain.errors import Findings

@@ -395,3 +395,9 @@ def test_the_folder_of_the_demo_company_is_right() -> None:
     found = read_folder(Path(__file__).parents[2] / "config")
     assert check(found) == Checked()
     assert [one.dossier_code for one in found.configuration.dossiers] == ["001", "210", "340", "450", "998", "999"]
+
+
+def test_a_reference_that_a_thousand_dossiers_inherit_is_told_once() -> None:
+    text = "dossier_defaults: {source: erp}\nsources: {erp_1: {url: 'sqlite:///x'}}\ndossiers:\n"
+    text += "".join(f'  "{number}": {{crm_project_code: X}}\n' for number in range(1000))
+    assert said(text) == ["E-CFG-003 f.yaml:3:28 dossier_defaults.source: no source erp; did you mean erp_1?"]
