@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +14,10 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Source
 from erpcrm_orchestration.domain.errors import InputError, PermanentFailure
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.intake import Cursor, RawRow, Stream, Window, joint_window
+from erpcrm_orchestration.domain.intake import Cursor, RawRow, Stream, Window, deep_look_s, joint_window
 from erpcrm_orchestration.domain.source_row import RowReader, evidence
 from erpcrm_orchestration.store.cursor import Progress, advance_cursors
-from erpcrm_orchestration.store.dataset import merge_datasets, stage_datasets
+from erpcrm_orchestration.store.dataset import merge_datasets, open_keys, stage_datasets
 from erpcrm_orchestration.store.logbook import merge_lines, stage_lines
 from erpcrm_orchestration.store.reject import Reject, keep_rejects, rejected_keys, remove_rejects
 from erpcrm_orchestration.store.task import merge_tasks, stage_tasks
@@ -33,6 +34,7 @@ MERGE: Mapping[str, Callable[[sa.Connection, dict[str, Any]], list[sa.Row[Any]]]
 }
 
 Key = tuple[str, str]
+OPEN_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,27 @@ class StreamPass:
         now = self.work.clock.now()
         span = joint_window(self.cursors, self.session.now(), now)
         known = rejected_keys(self.connection, self.codes, self.intake)
-        self._read(span, known)
+        self._read(span, known, now)
         progress = self._merge(span, known)
         failpoint("intake.before_cursor")
         if not advance_cursors(self.connection, self.cursors, span, progress, self.source.overlap_floor_s, now):
             raise EpochMoved
         return progress
 
-    def _read(self, span: Window, known: Sequence[Key]) -> None:
+    def _read(self, span: Window, known: Sequence[Key], now: datetime) -> None:
         for page in self.session.pages(self.stream, self.codes, span):
             self._stage(page, span)
             failpoint("intake.between_pages")
         self._stage(self.session.unplaced(self.stream, self.codes), span)
-        wanted = {key for key in known if not key[1].startswith("row:") and key not in self.taken}
+        wanted = {key for key in (*known, *self._open(now)) if not key[1].startswith("row:") and key not in self.taken}
         for page in self.session.keyed(self.stream, self.codes, sorted({key for _, key in wanted})):
             self._stage([raw for raw in page if (self.attribution.code(raw), self.reader.key(raw)) in wanted], span)
+
+    def _open(self, now: datetime) -> list[Key]:
+        """Return the open datasets now and then: an ERP may close one without touching its instant."""
+        if self.stream.kind != "datasets" or not any(deep_look_s(cursor, now) for cursor in self.cursors):
+            return []
+        return open_keys(self.connection, self.codes, self.intake, OPEN_AT_ONCE)
 
     def _stage(self, page: Sequence[RawRow], span: Window) -> None:
         rows = []

@@ -57,6 +57,23 @@ def merge_datasets(connection: sa.Connection, parameters: dict[str, Any]) -> lis
     return list(connection.execute(load_sql("merge_dataset"), parameters))
 
 
+def open_keys(connection: sa.Connection, dossier_codes: Sequence[str], intake: str, limit: int) -> list[tuple[str, str]]:
+    """Return (dossier, key) of the datasets of a stream that are not closed, the oldest first."""
+    columns = hub_dataset.c
+    rows = connection.execute(
+        sa.select(columns.dossier_code, columns.source_key)
+        .where(
+            columns.dossier_code.in_(dossier_codes),
+            columns.intake == intake,
+            columns.state_group != "CLOSED_OK",
+            columns.state_group != "CLOSED_KO",
+        )
+        .order_by(columns.created_at, columns.dossier_code, columns.source_key)
+        .limit(limit)
+    )
+    return [(row.dossier_code, row.source_key) for row in rows]
+
+
 def dataset_categories(connection: sa.Connection) -> dict[str, str]:
     """Return the category of every known dataset type."""
     rows = connection.execute(sa.select(dataset_type.c.type_code, dataset_type.c.category))

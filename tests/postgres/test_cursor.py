@@ -350,3 +350,18 @@ def test_a_sqlite_statement_that_takes_too_long_is_interrupted(
     company(engine, dossiers={"001": {"source_code": "erp"}}, sources=[source(f"sqlite:///{erp}", timeout_s=1, datasets=())])
     failure = take_in(engine, ["001"], clock=clock, environment={}, run_id=None)["001"].failure
     assert str(failure) == "E-SRC-020 source erp: interrupted; it is read again at the next pass"
+
+
+def test_a_dataset_that_the_erp_closes_without_touching_its_instant_is_seen_within_the_hour(
+    engine: sa.Engine, clock: FixedClock, tmp_path: Path
+) -> None:
+    erp = sqlite_erp(tmp_path / "erp.sqlite")
+    company(engine, dossiers={"001": {"source_code": "erp"}}, sources=[source(f"sqlite:///{erp}", logbook=None)])
+    write_dataset(erp, "D1", "2026-06-01 10:00:00")
+    take_in(engine, ["001"], clock=clock, environment={}, run_id=None)
+    write_dataset(erp, "D1", "2026-06-01 10:00:00", "9")
+    for _ in range(12):
+        clock.at += timedelta(minutes=5)
+        take_in(engine, ["001"], clock=clock, environment={}, run_id=None)
+    assert table(engine, hub_dataset, "source_key", "state_group") == [("D1", "CLOSED_OK")]
+    assert cursor_of(engine, "pieces")["late_arrivals"] == 0
