@@ -1,4 +1,4 @@
-"""A small company in the tables, for tests of the supervision: dossiers, logbook lines, datasets, and refreshes at given instants."""
+"""A small company in the tables: dossiers, logbook lines, datasets, and refreshes at given instants."""
 
 from __future__ import annotations
 

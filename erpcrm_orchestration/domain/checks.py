@@ -76,7 +76,7 @@ DOSSIER_CHECKS: tuple[DossierCheck, ...] = (
     DossierCheck(
         "synchronisation_is_on_time",
         "The last synchronisation CRM -> ERP is not older than the dossier's alert delay.",
-        "Look at the agent's last export and the source's logbook; start the synchronisation by hand if the agent stands still.",
+        "Look at the agent's last export and the source's logbook; synchronise by hand if the agent stands still.",
         _synchronisation_is_on_time,
     ),
     DossierCheck(
@@ -106,7 +106,7 @@ DOSSIER_CHECKS: tuple[DossierCheck, ...] = (
     DossierCheck(
         "synchronisations_are_without_rejects",
         "No synchronisation of today rejected a record.",
-        "Read the rejected lines in mart.logbook (outcome REJECT); correct the records in the CRM: they come with the next export.",
+        "Read the rejected lines in mart.logbook; correct the records in the CRM: they come with the next export.",
         lambda state: Verdict(
             state.syncs_with_rejects == 0, "WARN", {"synchronisations_with_rejects": state.syncs_with_rejects}
         ),

@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.checks import Metadata, Severity
 from erpcrm_orchestration.store.engine import load_sql
 
+INSTALLATION = ""
+"""Stands for the installation where a dossier code is wanted."""
+
 
 @dataclass(frozen=True)
 class Failing:
@@ -43,13 +46,13 @@ def record(
         }
         for one in failing
     ]
-    parameters = {
-        "failing": json.dumps(rows),
-        "dossier_codes": list(dossier_codes),
-        "installation": not dossier_codes,
+    closing = {
+        "dossier_codes": list(dossier_codes) or [INSTALLATION],
+        "failing_dossiers": [one.dossier_code or INSTALLATION for one in failing],
+        "failing_checks": [one.check_name for one in failing],
         "check_names": list(check_names),
         "now": now,
     }
-    connection.execute(load_sql("close_alerts"), parameters)
+    connection.execute(load_sql("close_alerts"), closing)
     if rows:
-        connection.execute(load_sql("open_alerts"), {"failing": parameters["failing"], "now": now})
+        connection.execute(load_sql("open_alerts"), {"failing": json.dumps(rows), "now": now})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -57,7 +58,7 @@ def test_F34_every_half_hour_stays_every_real_half_hour_on_days_of_23_24_and_25_
     begin = paris(f"{day}T00:00") - timedelta(minutes=1)
     ticks = ticks_between(whole_day, begin, paris(f"{day}T23:59"))
     assert len(ticks) == count
-    assert {later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)} == {timedelta(minutes=30)}
+    assert {later - earlier for earlier, later in pairwise(ticks)} == {timedelta(minutes=30)}
 
 
 def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens() -> None:

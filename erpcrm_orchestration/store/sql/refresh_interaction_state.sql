@@ -16,7 +16,8 @@ WITH wanted AS (
 previous AS (
     SELECT s.* FROM supervision.interaction_state s JOIN wanted USING (dossier_code) FOR UPDATE OF s
 ),
-counted AS (
+-- Materialised, so that what is counted is counted once, however often it is named below.
+counted AS MATERIALIZED (
     SELECT
         w.*,
         latest.last_sync_at,
@@ -53,6 +54,7 @@ counted AS (
             (SELECT max(e.at) FROM flow.logbook_entry e
              WHERE e.dossier_code = w.dossier_code AND e.action = 'WEAVY_URL_FILE')
         ) AS last_sync_at
+        OFFSET 0 -- keeps the planner from repeating the look wherever its result is named
     ) AS latest
     CROSS JOIN LATERAL (
         SELECT CAST(count(*) AS integer) AS syncs_today FROM flow.logbook_entry e

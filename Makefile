@@ -1,0 +1,49 @@
+# make            what can be made
+# Python 3.11 or later, git and make are all that is needed; the rest is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up check test bench pictures clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	  test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+	  uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
+	else \
+	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(STAMP) ## run the simulated company on the embedded database (ONCE=1 ends after the first round)
+	@$(BIN)/erpcrm demo config $(if $(ONCE),--once,) $(if $(PORT),--port $(PORT),)
+
+up: $(STAMP) ## run your own configuration: database, daemon, Dagster UI
+	@$(BIN)/erpcrm up $(if $(PORT),--port $(PORT),)
+
+check: $(STAMP) ## linters, types, import contracts, the demo company's configuration
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/erpcrm config check config
+
+test: $(STAMP) ## all tests, on real parts
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
+
+bench: $(STAMP) ## the benchmarks, small (SIZE=full for the published size)
+	$(BIN)/python -m benchmarks $(if $(filter full,$(SIZE)),--full,)
+
+pictures: $(STAMP) ## take the pictures of the README anew (needs Chromium)
+	$(BIN)/python -m docs.pictures
+
+clean: ## remove the environment and the embedded server's data
+	rm -rf $(VENV) .erpcrm
