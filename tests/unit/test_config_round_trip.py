@@ -206,7 +206,7 @@ configurations = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(configurations)
 def test_any_configuration_is_exported_and_read_back_the_same(configuration: Configuration) -> None:
     if configuration == Configuration():
