@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from erpcrm_orchestration.domain.errors import one_line
 from erpcrm_orchestration.domain.secret import REFERENCE
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -33,7 +34,7 @@ def refused(rule: str) -> PydanticCustomError:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise refused("a text")
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+    if one_line(value) != value:
         raise refused("a text of one line")
     return value
 

@@ -45,6 +45,14 @@ def read_plain(text: str) -> tuple[str | int | float | bool | None, Trap | None]
     return text, _trap(text)
 
 
+def unstorable(text: str) -> Trap | None:
+    """Return the trap of a character that no text of the database can hold."""
+    for char in text:
+        if char == "\0" or "\ud800" <= char <= "\udfff":
+            return Trap("E-CFG-036", f"the character U+{ord(char):04X} in a text", "remove it: no database text can hold it")
+    return None
+
+
 def is_plain_text(text: str) -> bool:
     """True when the bare word is read back as this very text."""
     return read_plain(text) == (text, None)

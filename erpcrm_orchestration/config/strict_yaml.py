@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from erpcrm_orchestration.config.places import Document, Path, Place, fault
-from erpcrm_orchestration.config.scalars import read_plain
+from erpcrm_orchestration.config.scalars import read_plain, unstorable
 
 LARGEST = 1_000_000
 DEEPEST = 32
@@ -165,7 +165,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         quoted = event.style in {"'", '"', "|", ">"}
-        value, trap = (event.value, None) if quoted else read_plain(event.value)
+        value, trap = (event.value, unstorable(event.value)) if quoted else read_plain(event.value)
         if self._expects_key():
             self._key(value, event)
             if trap:

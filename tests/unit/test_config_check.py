@@ -401,3 +401,10 @@ def test_a_reference_that_a_thousand_dossiers_inherit_is_told_once() -> None:
     text = "dossier_defaults: {source: erp}\nsources: {erp_1: {url: 'sqlite:///x'}}\ndossiers:\n"
     text += "".join(f'  "{number}": {{crm_project_code: X}}\n' for number in range(1000))
     assert said(text) == ["E-CFG-003 f.yaml:3:28 dossier_defaults.source: no source erp; did you mean erp_1?"]
+
+
+@pytest.mark.parametrize("name", ["a\\nb", "a\\u2028b", "\\x07", " "])
+def test_a_name_is_one_line_of_text(name: str) -> None:
+    (line,) = said(dossier(f'name: "{name}"'))
+    assert line.startswith("E-CFG-041 f.yaml:4:38 dossiers.998.name: ")
+    assert line.count("\n") == 0

@@ -22,8 +22,11 @@ from erpcrm_orchestration.domain.configuration import Configuration
 
 DEMO = Path(__file__).parents[2] / "config"
 
-line = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(lambda text: text.strip() != "")
-block = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60).filter(lambda text: text.strip() != "")
+ONE_LINE = ("Cs", "Cc", "Zl", "Zp")
+line = st.text(st.characters(exclude_categories=ONE_LINE), min_size=1, max_size=30).filter(lambda text: text.strip() != "")
+block = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=60).filter(
+    lambda text: text.strip() != ""
+)
 word = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=12)
 code = st.builds(lambda first, rest: first + rest, st.sampled_from(string.ascii_letters + string.digits), word)
 dossier_code = code.filter(lambda text: len(text) <= 16)
@@ -48,7 +51,7 @@ def some(kind: type, /, **strategies: st.SearchStrategy[Any]) -> st.SearchStrate
     )
 
 
-def _has_default(one: Any) -> bool:  # noqa: ANN401 - a dataclass field
+def _has_default(one: Any) -> bool:
     return one.default is not MISSING or one.default_factory is not MISSING
 
 

@@ -176,6 +176,13 @@ def test_every_value_and_key_has_its_place() -> None:
     assert str(document.keys["a", 0, "c"]) == "f:3:5"
 
 
+def test_a_character_that_the_database_cannot_hold_is_refused() -> None:
+    assert said('a: "x\\0y"\n') == [
+        "E-CFG-036 f.yaml:1:4 a: the character U+0000 in a text; remove it: no database text can hold it"
+    ]
+    assert said('a: "\\uD800"\n')[0].startswith(("E-CFG-001 f.yaml:1:", "E-CFG-036 f.yaml:1:4 a: "))
+
+
 @given(st.text(max_size=200))
 def test_no_text_at_all_raises(text: str) -> None:
     document = parse(text, name="f")
