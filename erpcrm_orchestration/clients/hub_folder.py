@@ -67,7 +67,8 @@ class HubFolder:
     def read(self, name: str, names: Sequence[str]) -> PivotFile:
         """Return a pivot file; raise FileNotFoundError when another pass put it away."""
         try:
-            with open(self.path / name, "rb") as file:
+            # Between listing and reading somebody may have put a link in the place of the file.
+            with open(os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
                 data = file.read(LARGEST_BYTES + 1)
         except FileNotFoundError:
             raise
