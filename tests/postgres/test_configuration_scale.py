@@ -26,7 +26,7 @@ def write_folder(folder: Path, *, delay: int) -> Path:
     (folder / "head.yaml").write_text(HEAD + f"dossier_defaults: {{alert_delay_min: {delay}, import_frequency_min: 15}}\n")
     for part in range(10):
         lines = [
-            f'  "D{part}{number:04}": {{name: Company {number}, crm_project_code: CRM-{part}-{number}, time_zone: Europe/Lisbon}}'
+            f'  "D{part}{number:04}": {{name: Firm {number}, crm_project_code: CRM-{part}-{number}, time_zone: Europe/Lisbon}}'
             for number in range(COUNT // 10)
         ]
         (folder / f"dossiers{part}.yaml").write_text("dossiers:\n" + "\n".join(lines) + "\n")
