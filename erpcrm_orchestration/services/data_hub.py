@@ -16,7 +16,7 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetType, StateGroup
 from erpcrm_orchestration.domain.errors import ErpcrmError, SourceError, did_you_mean, one_line
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.pivot import HubResult, PivotFile, is_pivot, storable
+from erpcrm_orchestration.domain.pivot import HubResult, PivotFile, is_pivot, stem, storable
 from erpcrm_orchestration.domain.secret import resolve
 from erpcrm_orchestration.services.dataset_correction import fix, relaunch
 from erpcrm_orchestration.store.configuration import load_dataset_types
@@ -108,27 +108,17 @@ def advance(engine: sa.Engine, dossier_codes: Sequence[str], *, clock: Clock, ru
 
 def _take_folder(folder: Folder) -> HubResult:
     result = HubResult(folder.files.dossier_code)
-    names = folder.files.names()
-    pivots = [name for name in names if is_pivot(name)]
+    by_stem: dict[str, list[str]] = {}
+    for name in folder.files.names():
+        by_stem.setdefault(stem(name), []).append(name)
+    pivots = [name for group in by_stem.values() for name in group if is_pivot(name)]
     for start in range(0, len(pivots), FILES_AT_ONCE):
-        result = _take_batch(folder, pivots[start : start + FILES_AT_ONCE], names, result)
+        result = _take_batch(folder, pivots[start : start + FILES_AT_ONCE], by_stem, result)
     return result
 
 
-def _take_batch(folder: Folder, pivots: Sequence[str], names: Sequence[str], result: HubResult) -> HubResult:
-    found, waiting = [], 0
-    for name in pivots:
-        try:
-            pivot = folder.files.read(name, names)
-        except FileNotFoundError:
-            continue  # another pass put it away
-        except SourceError as failure:
-            result = replace(result, failure=result.failure or failure)
-            continue
-        if pivot.content.fault and folder.files.is_young(name, folder.now, UNFINISHED_S):
-            waiting += 1
-            continue
-        found.append(pivot)
+def _take_batch(folder: Folder, pivots: Sequence[str], by_stem: Mapping[str, Sequence[str]], result: HubResult) -> HubResult:
+    found, result = _read_batch(folder, pivots, by_stem, result)
     faults = {pivot.name: fault for pivot in found if (fault := _fault(pivot, folder.types))}
     with folder.engine.begin() as connection:
         numbers, conflicts = _store(connection, folder, found, faults)
@@ -146,8 +136,27 @@ def _take_batch(folder: Folder, pivots: Sequence[str], names: Sequence[str], res
         datasets=result.datasets + len(numbers),
         faulty=result.faulty + sum(storable(name) in numbers for name in faults),
         conflicts=result.conflicts + len(conflicts),
-        waiting=result.waiting + waiting,
     )
+
+
+def _read_batch(
+    folder: Folder, pivots: Sequence[str], by_stem: Mapping[str, Sequence[str]], result: HubResult
+) -> tuple[list[PivotFile], HubResult]:
+    """Return the complete files; one that cannot be opened or is still being written stays and keeps no other out."""
+    found = []
+    for name in pivots:
+        try:
+            pivot = folder.files.read(name, by_stem[stem(name)])
+        except FileNotFoundError:
+            continue  # another pass put it away
+        except SourceError as failure:
+            result = replace(result, failure=result.failure or failure)
+            continue
+        if pivot.content.fault and folder.files.is_young(name, folder.now, UNFINISHED_S):
+            result = replace(result, waiting=result.waiting + 1)
+            continue
+        found.append(pivot)
+    return found, result
 
 
 def _fault(pivot: PivotFile, types: Mapping[str, DatasetType]) -> str | None:

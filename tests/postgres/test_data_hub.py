@@ -436,3 +436,22 @@ def run_process(url: sa.URL, failpoint: str) -> int:
     environment = {**os.environ, "ERPCRM_FAILPOINT": failpoint, "PYTHONPATH": str(Path(__file__).parents[2])}
     written = url.render_as_string(hide_password=False)
     return subprocess.run([sys.executable, str(PROCESS), "pivots", written], env=environment, check=False).returncode
+
+
+def test_a_file_that_cannot_be_put_away_keeps_no_other_out_and_is_not_taken_twice(
+    engine: sa.Engine, clock: FixedClock, folder: Path
+) -> None:
+    """A file stands where the folder `in_error` should be: the good file is taken, the faulty one reported each time."""
+    (folder / "in_error").write_text("in the way")
+    drop(folder, "a.DHUB", kind="NEW")
+    drop(folder, "b.DHUB")
+    message = "E-HUB-002 data hub of dossier 001 file a.DHUB: File exists; check the rights and the disk of the folder"
+    first = take(engine, clock)
+    assert (first.datasets, first.faulty, str(first.failure)) == (2, 1, message)
+    again = take(engine, clock)
+    assert (again.datasets, str(again.failure)) == (0, message)
+    assert (names(folder), names(folder, "taken")) == (["a.DHUB", "in_error"], ["b.DHUB"])
+    (folder / "in_error").unlink()
+    assert take(engine, clock) == HubResult("001")
+    assert names(folder, "in_error") == ["a.DHUB"]
+    assert len(lines(engine, "PIVOT_FILE")) == 2
