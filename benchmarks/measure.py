@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
-from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.migrate import migrate
 
 ROUNDS = 5
@@ -48,8 +48,10 @@ class Ratio:
         )
 
 
-def compare(line: str, work: str, ours: Callable[[], None], floor: Callable[[], None], *, aim: float, rounds: int = ROUNDS) -> Ratio:
-    """Run both in turns, once unmeasured and then `rounds` times; return the ratio of the medians and the spread of the ratios."""
+def compare(
+    line: str, work: str, ours: Callable[[], None], floor: Callable[[], None], *, aim: float, rounds: int = ROUNDS
+) -> Ratio:
+    """Run both in turns, once unmeasured, then `rounds` times; return the medians and the spread of the ratios."""
     floor()
     ours()
     mine: list[float] = []

@@ -10,8 +10,6 @@ from benchmarks.measure import Ratio, fresh_database, seconds
 from erpcrm_orchestration.domain.clock import FixedClock, SystemClock
 from erpcrm_orchestration.services.supervision import Refresh, refresh
 
-
-
 ROUNDS = 15
 
 

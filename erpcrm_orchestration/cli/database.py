@@ -8,7 +8,8 @@ from erpcrm_orchestration.cli.session import DATABASE, database_url, embedded_se
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.engine import VARIABLE
-from erpcrm_orchestration.store.migrate import migrate, schema_version
+from erpcrm_orchestration.store.migrate import migrate
+from erpcrm_orchestration.store.version import schema_version
 
 app = typer.Typer(help="The embedded PostgreSQL server.")
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import VARIABLE, create_engine, parse_url, reported
-from erpcrm_orchestration.store.migrate import require_current
+from erpcrm_orchestration.store.version import require_current
 
 DATABASE = "erpcrm"
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic import Field, PrivateAttr
 
 from erpcrm_orchestration.store.engine import create_engine, reported
-from erpcrm_orchestration.store.migrate import require_current
+from erpcrm_orchestration.store.version import require_current
 
 
 class Database(dg.ConfigurableResource["Database"]):

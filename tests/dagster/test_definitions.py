@@ -58,8 +58,7 @@ def test_the_definitions_load_from_the_built_wheel(tmp_path: Path) -> None:
         "import erpcrm_orchestration as e, erpcrm_orchestration.definitions as d, dagster as dg, sys;"
         "dg.Definitions.validate_loadable(d.defs);"
         "from erpcrm_orchestration.store.engine import read_sql; read_sql('refresh_interaction_state');"
-        "from erpcrm_orchestration.store.migrate import _config; from alembic.script import ScriptDirectory;"
-        "ScriptDirectory.from_config(_config()).get_current_head() or sys.exit('no migrations');"
+        "from erpcrm_orchestration.store.migrate import revisions; revisions() or sys.exit(1);"
         "from importlib.resources import files; files('erpcrm_orchestration.deploy').joinpath('dagster.yaml').read_text();"
         "print(e.__file__)"
     )

@@ -11,9 +11,10 @@ from alembic.migration import MigrationContext
 from erpcrm_orchestration.domain.errors import StoreError
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
-from erpcrm_orchestration.store.migrate import migrate, require_current
+from erpcrm_orchestration.store.migrate import migrate, revisions
 from erpcrm_orchestration.store.retention import PARTITIONED
 from erpcrm_orchestration.store.schema import SCHEMAS, metadata
+from erpcrm_orchestration.store.version import REVISIONS, require_current, schema_version
 from tests.conftest import NOON
 
 
@@ -67,7 +68,7 @@ def test_migrating_twice_changes_nothing(engine: sa.Engine) -> None:
     first = migrate(engine, now=NOON)
     second = migrate(engine, now=NOON)
     assert first == second
-    assert second.is_current
+    assert schema_version(engine).is_current
 
 
 def test_an_older_program_refuses_a_newer_schema_and_changes_nothing(engine: sa.Engine) -> None:
@@ -102,3 +103,7 @@ def test_the_audit_trail_cannot_be_changed(engine: sa.Engine) -> None:
     for statement in ("UPDATE audit.change SET actor = 'b'", "DELETE FROM audit.change", "TRUNCATE audit.change"):
         with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
             connection.execute(sa.text(statement))
+
+
+def test_the_program_knows_exactly_the_revisions_of_its_migrations() -> None:
+    assert revisions() == REVISIONS

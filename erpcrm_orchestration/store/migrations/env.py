@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from erpcrm_orchestration.store.migrate import VERSION_SCHEMA, VERSION_TABLE
 from erpcrm_orchestration.store.schema import metadata
+from erpcrm_orchestration.store.version import VERSION_SCHEMA, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

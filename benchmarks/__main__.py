@@ -1,0 +1,38 @@
+"""Run the benchmarks and print their table: `python -m benchmarks [--full] [Q1 Q2 ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+
+import dagster as dg
+
+from benchmarks import q1_refresh, q2_sweep, q7_start, q8_history
+from benchmarks.measure import Ratio, machine
+
+LINES: dict[str, Callable[..., list[Ratio]]] = {
+    "Q1": q1_refresh.run,
+    "Q2": q2_sweep.run,
+    "Q7": q7_start.run,
+    "Q8": q8_history.run,
+}
+
+
+def main() -> None:
+    """Print one row for each ratio."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--full", action="store_true", help="the sizes that docs/performance.md shows")
+    parser.add_argument("lines", nargs="*", choices=[[], *LINES], help="which lines; all without")
+    options = parser.parse_args()
+    for lifecycle in (dg.PreviewWarning, dg.BetaWarning):
+        warnings.filterwarnings("ignore", category=lifecycle)
+    print(f"{machine()}\n")
+    print("| line | work | ours, s | floor, s | ratio | spread | aim | met |\n|---|---|---|---|---|---|---|---|")
+    for name in options.lines or LINES:
+        for ratio in LINES[name](full=options.full):
+            print(ratio.row(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
