@@ -10,15 +10,19 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.metadata import normalize_metadata
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 PID = "pid"
 
@@ -75,6 +79,23 @@ def log_evaluation(context: dg.OpExecutionContext | dg.AssetExecutionContext, ev
 def check_output(asset_key: dg.AssetKey, check_name: str) -> dg.Output[None]:
     """Return what a step yields for a check whose evaluations it has logged itself, one for each partition."""
     return dg.Output(None, output_name="__".join(asset_key.path) + f"_{check_name}")
+
+
+def purge_check_executions(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Delete check results older than `before` but the latest of each check and partition; return how many.
+
+    Dagster has no retention for them, and deleting a run leaves them behind.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return 0
+    table = AssetCheckExecutionsTable.c
+    latest = sa.select(sa.func.max(table.id)).group_by(table.asset_key, table.check_name, table.partition)
+    expired = sa.delete(AssetCheckExecutionsTable).where(
+        table.create_timestamp < before.astimezone(UTC).replace(tzinfo=None), table.id.not_in(latest)
+    )
+    with storage.index_connection() as connection:
+        return connection.execute(expired).rowcount
 
 
 class WatchedRunLauncher(DefaultRunLauncher):

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from erpcrm_orchestration.assets.supervision import refresh_dossiers
+from erpcrm_orchestration.dagster_internals import purge_check_executions
 from erpcrm_orchestration.partitions import (
     HUB_DATASET,
     INTER_COMPANY_TASK,
@@ -12,7 +13,7 @@ from erpcrm_orchestration.partitions import (
     WATCHER,
 )
 from erpcrm_orchestration.resources import ClockResource, Database
-from erpcrm_orchestration.services.retention import apply_retention
+from erpcrm_orchestration.services.retention import apply_retention, keep_from
 
 BATCH_TAG = "erpcrm/batch"
 """Names the request in our ledger that a run was made for."""
@@ -40,11 +41,21 @@ observe_supervision = dg.define_asset_job(
 )
 
 
+RUNS_A_NIGHT = 20_000
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
 @dg.op
 def purge(context: dg.OpExecutionContext, database: Database, clock: ClockResource) -> None:
     """Drop what is older than the general parameters keep, here and in Dagster's storage."""
     purged = apply_retention(database.engine, clock=clock)
-    for name, count in purged.items():
+    before = keep_from(clock.now(), purged.run_retention_days)
+    runs = context.instance.get_run_ids(dg.RunsFilter(created_before=before, statuses=ENDED), limit=RUNS_A_NIGHT)
+    for run_id in runs:
+        context.instance.delete_run(run_id)
+    purged.counts["dagster_runs_deleted"] = len(runs)
+    purged.counts["dagster_check_rows_deleted"] = purge_check_executions(context.instance, before)
+    for name, count in purged.counts.items():
         context.log.info(f"{name}: {count}")
 
 

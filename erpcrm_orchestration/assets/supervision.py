@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 import dagster as dg
 
@@ -10,6 +11,7 @@ from erpcrm_orchestration.checks.supervision import DOSSIER_CHECK_SPECS, SUMMARY
 from erpcrm_orchestration.dagster_internals import check_output, latest_materializations, log_evaluation, pool_connections
 from erpcrm_orchestration.domain.checks import SOURCE_IS_REACHABLE
 from erpcrm_orchestration.domain.supervision import Evaluations, InteractionState
+from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
 from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INTERACTION_STATE, LOGBOOK_ENTRY
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.supervision import Refresh, failure_verdict, mark_reported, refresh, verdicts
@@ -90,18 +92,16 @@ def _fail_for(result: Evaluations, asked: int) -> None:
 
 def widget(state: InteractionState) -> Mapping[str, dg.MetadataValue]:
     """Return the ten values in the order of the original widget, then what explains them."""
-    never = dg.MetadataValue.text("never")
-    return {
-        "crm_project_code": dg.MetadataValue.text(state.crm_project_code),
-        "last_sync_at": dg.MetadataValue.timestamp(state.last_sync_at) if state.last_sync_at else never,
-        "sync_state": dg.MetadataValue.text(state.sync_state_label),
-        "syncs_today": dg.MetadataValue.int(state.syncs_today),
-        "interventions_today_not_ok": dg.MetadataValue.int(state.interventions_today_not_ok),
-        "interventions_not_ok": dg.MetadataValue.int(state.interventions_not_ok),
-        "times_not_ok": dg.MetadataValue.int(state.times_not_ok),
-        "documents_not_ok": dg.MetadataValue.int(state.documents_not_ok),
-        "syncs_with_rejects": dg.MetadataValue.int(state.syncs_with_rejects),
-        "last_refreshed_at": dg.MetadataValue.timestamp(state.last_refreshed_at),
-        "elapsed_min": dg.MetadataValue.int(state.elapsed_min),
-        "alert_delay_min": dg.MetadataValue.int(state.alert_delay_min),
-    }
+    return {name: _shown(getattr(state, name)) for name in (*WIDGET_FIELDS, "elapsed_min", "alert_delay_min", "never_synced")}
+
+
+def _shown(value: object) -> dg.MetadataValue:
+    match value:
+        case bool():
+            return dg.MetadataValue.bool(value)
+        case int():
+            return dg.MetadataValue.int(value)
+        case datetime():
+            return dg.MetadataValue.timestamp(value)
+        case _:
+            return dg.MetadataValue.text("never" if value is None else str(value))

@@ -5,13 +5,14 @@ import dagster as dg
 from erpcrm_orchestration.domain.watcher import WatcherState
 from erpcrm_orchestration.partitions import WATCHER
 from erpcrm_orchestration.resources import ClockResource, Database
-from erpcrm_orchestration.services.watchers import observe
+from erpcrm_orchestration.services.watchers import close_alerts_of_inactive, observe
 
 
 @dg.asset(key=WATCHER, group_name="supervision", kinds={"postgres"}, metadata={"dagster/table_name": "supervision.watcher"})
 def watcher(database: Database, clock: ClockResource) -> dg.MaterializeResult[None]:
     """INTERCOMPANY, DATA_HUB and MOBILITY: when each looked last, and whether that is recent enough to count as ON."""
     found = observe(database.engine, clock=clock)
+    close_alerts_of_inactive(database.engine, clock=clock)
     rows = [
         dg.TableRecord(
             {

@@ -63,6 +63,15 @@ def _ticks_are_accounted_for(connection: sa.Connection, now: datetime) -> Verdic
     )
 
 
+def _mails_have_left(connection: sa.Connection, now: datetime) -> Verdict:
+    row = connection.execute(load_sql("mail_account"), {"now": now}).one()
+    return Verdict(
+        row.uncertain == 0 and row.failed == 0 and row.waiting == 0,
+        "WARN",
+        {"uncertain": row.uncertain, "failed_last_week": row.failed, "waiting_for_an_hour": row.waiting},
+    )
+
+
 def _configuration_is_consistent(connection: sa.Connection, _now: datetime) -> Verdict:
     problems = [row.problem for row in connection.execute(load_sql("configuration_problems"))]
     return Verdict(
@@ -88,6 +97,12 @@ INSTALLATION_CHECKS: tuple[InstallationCheck, ...] = (
         "No tick of the last day was missed, and none is open for longer than ten minutes.",
         "Look at mart.tick for the reasons; missed ticks are made up for by the process's policy or by erpcrm refresh.",
         _ticks_are_accounted_for,
+    ),
+    InstallationCheck(
+        "mails_have_left",
+        "No mail is in doubt, failed within a week, or waits for an hour beyond its time.",
+        "List them: erpcrm mails list --state UNCERTAIN; release what should be sent again: erpcrm mails release ID.",
+        _mails_have_left,
     ),
     InstallationCheck(
         "configuration_is_consistent",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import Clock
@@ -9,9 +11,19 @@ from erpcrm_orchestration.store import configuration
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.retention import PARTITIONED, drop_expired, ensure_partitions, keep_from
 
+__all__ = ["Purged", "apply_retention", "keep_from"]
 
-def apply_retention(engine: sa.Engine, *, clock: Clock) -> dict[str, int]:
-    """Drop expired partitions and closed ledger rows; return what was made and dropped, by name."""
+
+@dataclass(frozen=True)
+class Purged:
+    """What was made and dropped, by name, and for how many days Dagster's runs are kept."""
+
+    counts: dict[str, int]
+    run_retention_days: int
+
+
+def apply_retention(engine: sa.Engine, *, clock: Clock) -> Purged:
+    """Drop expired partitions and closed ledger rows, make the coming partitions."""
     now = clock.now()
     with engine.begin() as connection:
         general = configuration.load_general(connection)
@@ -19,10 +31,10 @@ def apply_retention(engine: sa.Engine, *, clock: Clock) -> dict[str, int]:
             "logbook_entry": general.logbook_retention_days,
             "interaction_state_history": general.state_history_retention_days,
         }
-        done = {"partitions_made": ensure_partitions(connection, now)}
+        done = {"partitions_made": ensure_partitions(connection, now, behind=0)}
         for table in PARTITIONED:
             dropped = drop_expired(connection, table, keep_from=keep_from(now, days[table.table]))
             done[f"{table.table}_partitions_dropped"] = len(dropped)
         oldest = keep_from(now, general.state_history_retention_days)
         done["ticks_deleted"] = connection.execute(load_sql("delete_old_ticks"), {"oldest": oldest}).rowcount
-    return done
+    return Purged(done, general.run_retention_days)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import WatcherCode
 from erpcrm_orchestration.domain.watcher import Heartbeat, WatcherState
-from erpcrm_orchestration.store import watcher
+from erpcrm_orchestration.store import alert, watcher
 
 
 def beat(engine: sa.Engine, code: WatcherCode, *, clock: Clock, work: str) -> bool:
@@ -28,6 +28,12 @@ def calls_due(engine: sa.Engine, *, clock: Clock) -> int:
     """Return how many calls of the mobility watcher wait to be issued now."""
     with engine.connect() as connection:
         return watcher.mobility_calls_due(connection, now=clock.now())
+
+
+def close_alerts_of_inactive(engine: sa.Engine, *, clock: Clock) -> int:
+    """Close the alerts of dossiers that are not evaluated any more; return how many."""
+    with engine.begin() as connection:
+        return alert.close_of_inactive(connection, now=clock.now())
 
 
 def observe(engine: sa.Engine, *, clock: Clock) -> list[tuple[Heartbeat, WatcherState]]:

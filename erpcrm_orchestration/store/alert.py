@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.checks import Metadata, Severity
 from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.schema import alert, dossier
 
 INSTALLATION = ""
 """Stands for the installation where a dossier code is wanted."""
@@ -56,3 +57,11 @@ def record(
     connection.execute(load_sql("close_alerts"), closing)
     if rows:
         connection.execute(load_sql("open_alerts"), {"failing": json.dumps(rows), "now": now})
+
+
+def close_of_inactive(connection: sa.Connection, *, now: datetime) -> int:
+    """Close the open alerts of inactive dossiers: nobody evaluates them any more. Return how many."""
+    inactive = sa.select(dossier.c.dossier_code).where(~dossier.c.active)
+    return connection.execute(
+        sa.update(alert).where(alert.c.closed_at.is_(None), alert.c.dossier_code.in_(inactive)).values(closed_at=now)
+    ).rowcount

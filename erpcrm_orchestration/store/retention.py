@@ -29,10 +29,10 @@ PARTITIONED = (
 )
 
 
-def ensure_partitions(connection: sa.Connection, now: datetime) -> int:
-    """Create the monthly partitions around `now` and the one for the rest; return how many are new."""
+def ensure_partitions(connection: sa.Connection, now: datetime, *, behind: int = MONTHS_BEHIND) -> int:
+    """Create the monthly partitions from `behind` months before to 3 after `now` and the one for the rest; return how many."""
     existing = _existing(connection)
-    months = [_month(now, offset) for offset in range(-MONTHS_BEHIND, MONTHS_AHEAD + 1)]
+    months = [_month(now, offset) for offset in range(-behind, MONTHS_AHEAD + 1)]
     made = 0
     for table in PARTITIONED:
         for first in months:

@@ -10,6 +10,7 @@ import pytest
 from erpcrm_orchestration.checks.supervision import NO_DOSSIER_IS_IN_ALERT
 from erpcrm_orchestration.definitions import defs
 from erpcrm_orchestration.domain.configuration import LogbookMapping, Source
+from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
 from erpcrm_orchestration.partitions import HUB_DATASET, INTERACTION_STATE, LOGBOOK_ENTRY
 from erpcrm_orchestration.sensors.supervision import OP
 from erpcrm_orchestration.store import schema
@@ -79,19 +80,8 @@ def test_the_metadata_reads_like_the_widget(three: Company, instance: dg.Dagster
     ).records
     materialization = records[0].asset_materialization
     assert materialization is not None
-    assert list(materialization.metadata)[:10] == [
-        "crm_project_code",
-        "last_sync_at",
-        "sync_state",
-        "syncs_today",
-        "interventions_today_not_ok",
-        "interventions_not_ok",
-        "times_not_ok",
-        "documents_not_ok",
-        "syncs_with_rejects",
-        "last_refreshed_at",
-    ]
-    assert materialization.metadata["sync_state"].value == "Alerte > 30"
+    assert tuple(materialization.metadata)[:10] == WIDGET_FIELDS
+    assert materialization.metadata["sync_state_label"].value == "Alerte > 30"
 
 
 def test_a_single_partition_can_be_materialised_as_from_the_command_line_of_dagster(
