@@ -1,24 +1,61 @@
-"""Which module brings which commands."""
+"""Which module brings which command. A module is imported when its command is called: `--help` needs none of them."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from erpcrm_orchestration.cli import config, database, datasets, demo, doctor, dossier, mails, refresh, status, tasks, up
+PACKAGE = "erpcrm_orchestration.cli"
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "migrate": ("database:migrate_command", "Bring the database to this program's schema. Doing it again changes nothing."),
+    "up": ("up:up_command", "Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI."),
+    "env": ("up:env_command", "Print what Dagster's own commands need, for the shell."),
+    "demo": ("demo:demo_command", "Run the simulated company Meridian Pro on the embedded database, until Ctrl-C."),
+    "doctor": ("doctor:doctor_command", "Look at everything; exit with 1 when something is wrong."),
+    "refresh": ("refresh:refresh_command", "Refresh dossiers now."),
+    "status": ("status:status_command", "Show the stored interaction state: the ten values of the widget."),
+    "db": ("database:app", "The embedded PostgreSQL server."),
+    "config": ("config:app", "Configuration as code: a folder of YAML, checked, compared, applied, written back."),
+    "dossier": ("dossier:app", "The dossiers: add, list, set fields, deactivate."),
+    "mails": ("mails:app", "The mail outbox."),
+    "datasets": ("datasets:app", "Datasets of the data hub: list, show, fix, relaunch."),
+    "tasks": ("tasks:app", "Inter-company tasks: list, pause, resume, reactivate."),
+}
+"""Name -> where it is, and its line in the list of commands: the beginning of what its own help says."""
 
 
-def register(app: typer.Typer) -> None:
-    """Attach every command of the program."""
-    app.command("migrate")(database.migrate_command)
-    app.add_typer(database.app, name="db")
-    app.add_typer(config.app, name="config")
-    app.add_typer(dossier.app, name="dossier")
-    app.command("up")(up.up_command)
-    app.command("env")(up.env_command)
-    app.command("demo")(demo.demo_command)
-    app.command("doctor")(doctor.doctor_command)
-    app.command("refresh")(refresh.refresh_command)
-    app.command("status")(status.status_command)
-    app.add_typer(mails.app, name="mails")
-    app.add_typer(datasets.app, name="datasets")
-    app.add_typer(tasks.app, name="tasks")
+class Deferred(TyperCommand):
+    """A command that is known by its name and its line only, until it is called."""
+
+    def __init__(self, name: str, place: str, line: str) -> None:
+        super().__init__(name=name, help=line)
+        self._place = place
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:  # noqa: ANN401 - hands on what the real command takes
+        """Let the real command read its arguments; whatever follows is done by that one."""
+        return self.load().make_context(*arguments, **extra)
+
+    def load(self) -> Any:  # noqa: ANN401 - typer has no public name for the union of command and group
+        """Import the module and return its command, or its group of commands."""
+        module, _, attribute = self._place.partition(":")
+        found = getattr(import_module(f"{PACKAGE}.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            return unsuggesting(typer.main.get_group(found))
+        alone = typer.Typer(add_completion=False)
+        alone.command(self.name)(found)
+        return typer.main.get_command(alone)
+
+
+def unsuggesting(group: TyperGroup) -> TyperGroup:
+    """Return the group with typer's own suggestions off: the nearest command stands in our message."""
+    group.suggest_commands = False
+    return group
+
+
+def deferred_commands() -> list[Deferred]:
+    """Return every command of the program, none of them imported."""
+    return [Deferred(name, place, line) for name, (place, line) in COMMANDS.items()]
