@@ -1,0 +1,282 @@
+"""A deployment that really runs: what it does by itself, and what it does when its processes are killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from datetime import time as wall
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store.embedded import EmbeddedServer
+from erpcrm_orchestration.store.engine import create_engine
+from tests.company import Company
+from tests.scenarios.running_deployment import ERPCRM, RunningDeployment, clean_environment, processes_of, wait_for
+
+pytestmark = pytest.mark.slow
+
+PASSWORD = "canary-9f3b-password"  # noqa: S105 - looked for in arguments and logs
+EVERY_MINUTE = {"days": [1, 2, 3, 4, 5, 6, 7], "start": wall(0, 0), "duration_min": 1439, "frequency_min": 1}
+SWEPT = ("001", "340")
+ASKED_FOR = ("210", "450", "998")
+STATE = ["supervision", "interaction_state"]
+LOCATION = "erpcrm_orchestration.definitions"
+
+
+def found_company(engine: sa.Engine) -> Company:
+    """Two dossiers that are due every minute, and three that are refreshed only when somebody asks."""
+    now = datetime.now(UTC)
+    company = Company(engine, FixedClock(now), {})
+    company.mail_group()
+    company.template("FORM.dossier_code", "FORM.TOUT")
+    another_day = {"days": [(now.isoweekday() + 2) % 7 + 1]}
+    for code in sorted({*SWEPT, *ASKED_FOR}):
+        company.dossier(code, process=EVERY_MINUTE if code in SWEPT else another_day, time_zone="UTC")
+        company.log(code, now)
+    return company
+
+
+@pytest.fixture(scope="module")
+def company(server: EmbeddedServer, migrated_template: str) -> Iterator[Company]:
+    """The company of the shared deployment."""
+    with psycopg.connect(server.url(driver="postgresql").render_as_string(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "deployment" TEMPLATE "{migrated_template}"')
+    engine = create_engine(server.url("deployment"))
+    yield found_company(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def deployment(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDeployment]:
+    """`erpcrm up` on a server that is named by a URL with a password."""
+    url = company.engine.url.set(password=PASSWORD).render_as_string(hide_password=False)
+    home = tmp_path_factory.mktemp("deployment") / "home"
+    running = RunningDeployment(home, clean_environment(home, ERPCRM_DATABASE_URL=url))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.clean_up()
+
+
+@contextmanager
+def states_locked(company: Company) -> Iterator[None]:
+    """Let every refresh wait in the middle: it has its leases and cannot write its states."""
+    with company.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE supervision.interaction_state IN EXCLUSIVE MODE"))
+        yield
+
+
+def waiting_refreshes(company: Company) -> int:
+    """Return how many sessions wait for the table of the states."""
+    with company.engine.connect() as connection:
+        found: int = connection.execute(
+            sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'supervision.interaction_state'::regclass")
+        ).scalar_one()
+    return found
+
+
+def lease_holders(company: Company) -> set[str]:
+    return {row.holder for row in company.rows(schema.lease) if row.holder}
+
+
+def materialized(deployment: RunningDeployment) -> set[str]:
+    """Return the dossiers whose state the UI shows as materialised."""
+    query = """query Partitions($key: AssetKeyInput!) {
+      assetNodeOrError(assetKey: $key) {
+        ... on AssetNode { assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions } } }
+      }
+    }"""
+    found = deployment.ask(query, key={"path": STATE})["assetNodeOrError"]["assetPartitionStatuses"]
+    return set(found["materializedPartitions"])
+
+
+def ticks_of(deployment: RunningDeployment) -> dict[str, list[dict[str, Any]]]:
+    """Return the ticks of every sensor and schedule."""
+    query = """query Ticks($repository: RepositorySelector!) {
+      repositoryOrError(repositorySelector: $repository) {
+        ... on Repository {
+          sensors { name sensorState { status ticks(limit: 50) { status error { message } } } }
+          schedules { name scheduleState { status ticks(limit: 50) { status error { message } } } }
+        }
+      }
+    }"""
+    selector = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
+    found = deployment.ask(query, repository=selector)["repositoryOrError"]
+    states = {one["name"]: one["sensorState"] for one in found["sensors"]}
+    states |= {one["name"]: one["scheduleState"] for one in found["schedules"]}
+    assert {state["status"] for state in states.values()} == {"RUNNING"}
+    return {name: state["ticks"] for name, state in states.items()}
+
+
+def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_refreshed(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    """The dossiers become partitions by themselves, and every minute one run serves all that are due."""
+    wait_for(lambda: set(SWEPT) <= materialized(deployment), 120, "the dossiers that are due are refreshed")
+    found = ticks_of(deployment)
+    errors = {name: tick["error"] for name, ticks in found.items() for tick in ticks if tick["status"] == "FAILURE"}
+    assert errors == {}
+    # The other two schedules run every five minutes and every night.
+    assert {name for name, ticks in found.items() if not ticks} <= {"observe_supervision_schedule", "purge_expired_schedule"}
+    assert len(found) == 10
+    assert {row.state for row in company.rows(schema.tick)} <= {"RAN", "REQUESTED", "SKIPPED"}
+    assert [run["status"] for run in deployment.runs() if run["jobName"] == "refresh_interaction_state"][-1] == "SUCCESS"
+
+
+def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: RunningDeployment) -> None:
+    mutation = """mutation Backfill($params: LaunchBackfillParams!) {
+      launchPartitionBackfill(backfillParams: $params) {
+        __typename
+        ... on LaunchBackfillSuccess { backfillId }
+        ... on PythonError { message }
+      }
+    }"""
+    params = {"assetSelection": [{"path": STATE}], "partitionNames": ["210", "998"], "title": "two dossiers"}
+    launched = deployment.ask(mutation, params=params)["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    query = """query Backfill($id: String!) {
+      partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } }
+    }"""
+
+    def status() -> str | None:
+        found: str = deployment.ask(query, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
+        return found if found not in {"REQUESTED", "IN_PROGRESS"} else None
+
+    assert wait_for(status, 120, "the backfill ends") == "COMPLETED_SUCCESS"
+    assert {"210", "998"} <= materialized(deployment)
+    assert {run["status"] for run in deployment.runs(dagster_backfill=launched["backfillId"])} == {"SUCCESS"}
+
+
+def test_a_dossier_is_materialised_by_dagsters_own_command_in_the_environment_that_erpcrm_env_prints(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    before = company.state("998").last_refreshed_at
+    erpcrm = shlex.join(ERPCRM)
+    dagster = f"{shlex.quote(ERPCRM[0])} -m dagster asset materialize --partition 998 -m {LOCATION}"
+    script = f"""eval "$({erpcrm} env)" && {dagster} --select 'key:"supervision/interaction_state"'"""
+    done = subprocess.run(["bash", "-c", script], env=deployment.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert company.state("998").last_refreshed_at > before
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_several_people_who_ask_for_the_same_refresh_at_once_get_one_run(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    """F41: the request is joined, not repeated."""
+    with states_locked(company):
+        asked = [
+            subprocess.Popen([*ERPCRM, "refresh", "450"], env=deployment.environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        wait_for(lambda: waiting_refreshes(company), 60, "the refresh is under way")
+    assert [(one.communicate()[0], one.returncode) for one in asked] == [("450: refreshed\n", 0)] * 3
+    requests = company.rows(schema.refresh_request)
+    assert [(row.dossier_code, row.state) for row in requests] == [("450", "DONE")]
+    assert len(deployment.runs(erpcrm_batch=requests[0].batch)) == 1
+
+
+def test_F35_a_second_up_on_the_same_database_is_refused_with_pid_and_host_of_the_first(
+    deployment: RunningDeployment,
+) -> None:
+    assert deployment.process is not None
+    refused = deployment.command("up", "--port", "0")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "E-CLI-060 database deployment: a daemon runs already: "
+        f"erpcrm up pid {deployment.process.pid} host {socket.gethostname()}; use that one, or stop it first\n"
+    )
+
+
+def test_F8_the_work_of_a_worker_that_was_killed_with_its_code_server_is_redone(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    """The run is marked as failed, the leases are freed, the ticks are requested again and end as RAN."""
+    with states_locked(company):
+        wait_for(lambda: waiting_refreshes(company), 90, "a sweep is in the middle")
+        (holder,) = lease_holders(company)
+        code_server = deployment.code_server()
+        owed = {(row.dossier_code, row.due_at) for row in company.rows(schema.tick) if row.state == "REQUESTED"}
+        assert owed
+        os.killpg(code_server, signal.SIGKILL)
+        killed = time.monotonic()
+        wait_for(
+            lambda: [run for run in deployment.runs() if run["runId"] == holder and run["status"] == "FAILURE"],
+            20,
+            "the run is marked as failed",
+        )
+        noticed = time.monotonic() - killed
+    wait_for(lambda: holder not in lease_holders(company), 60 - (time.monotonic() - killed), "the lease is freed")
+
+    def redone() -> bool:
+        return {row.state for row in company.rows(schema.tick) if (row.dossier_code, row.due_at) in owed} == {"RAN"}
+
+    wait_for(redone, 90 - (time.monotonic() - killed), "the ticks that were owed ran")
+    done = time.monotonic() - killed
+    assert noticed < 15
+    assert done < 75, "60 s, and slack for a busy machine"
+    assert deployment.code_server() != code_server
+    assert "code-server: had ended, started again" in deployment.output.read_text(encoding="utf-8")
+    assert any(row.attempt == 2 for row in company.rows(schema.tick))
+
+
+def test_P8_the_password_stands_in_no_argument_no_log_and_nowhere_in_dagsters_storage(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    running = processes_of(deployment.home)
+    assert len(running) >= 4
+    assert [one.command for one in running if PASSWORD in one.command] == []
+    files = [deployment.output, *(file for file in deployment.home.rglob("*") if file.is_file())]
+    assert any(file.name == "daemon.log" for file in files)
+    assert [file for file in files if PASSWORD.encode() in file.read_bytes()] == []
+    dagster = create_engine(company.engine.url.set(database="deployment_dagster"))
+    with dagster.connect() as connection:
+        for table, column in (("event_logs", "event"), ("runs", "run_body"), ("job_ticks", "tick_body")):
+            told = sa.text(f"SELECT count(*) FROM {table} WHERE {column} LIKE :canary")
+            assert connection.execute(told, {"canary": f"%{PASSWORD}%"}).scalar_one() == 0
+    dagster.dispose()
+
+
+def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(tmp_path: Path) -> None:
+    """On the embedded server, which stops too; the sweep is in the middle when the signal comes."""
+    home = tmp_path / "home"
+    deployment = RunningDeployment(home, clean_environment(home))
+    server = EmbeddedServer(home / "postgres")
+    try:
+        deployment.start(ERPCRM_FAILPOINT="refresh_after_lease:sleep")
+        engine = create_engine(server.url("erpcrm"))
+        company = found_company(engine)
+        wait_for(lambda: lease_holders(company), 120, "a sweep is in the middle")
+        engine.dispose()
+        assert deployment.terminate() < 20
+        assert deployment.process is not None
+        assert deployment.process.returncode == 0
+        assert re.search(r"\nstopped\n$", deployment.output.read_text(encoding="utf-8"))
+        assert [one.command for one in processes_of(home)] == []
+        assert not server.is_alive()
+
+        server.start()
+        assert lease_holders(company) == set()
+        deployment.start()
+        wait_for(lambda: {row.dossier_code for row in company.rows(schema.interaction_state)} >= set(SWEPT), 120, "the sweep")
+        assert deployment.terminate() < 20
+        assert [one.command for one in processes_of(home) if "postgres" not in one.command] == []
+        assert server.is_alive(), "it ran before `erpcrm up` began"
+    finally:
+        deployment.clean_up()
+        server.stop("immediate")
