@@ -159,7 +159,8 @@ def request_refresh(connection: sa.Connection, dossier_codes: Codes, *, by: str,
         connection.execute(
             insert(refresh_request).on_conflict_do_nothing(
                 index_elements=[refresh_request.c.dossier_code],
-                index_where=refresh_request.c.state.in_(("REQUESTED", "RUNNING")),
+                # Literal: with bound words a prepared statement does not match the partial index any more.
+                index_where=sa.text("state IN ('REQUESTED', 'RUNNING')"),
             ),
             rows,
         )

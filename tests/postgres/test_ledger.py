@@ -8,7 +8,9 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from erpcrm_orchestration.domain.ledger import TickState
 from erpcrm_orchestration.domain.schedule import Window, ticks_between
+from erpcrm_orchestration.domain.supervision import PROCESS_CODE
 from erpcrm_orchestration.services import ledger, observation
 from erpcrm_orchestration.store import ledger as store
 from erpcrm_orchestration.store import schema
@@ -192,8 +194,9 @@ def test_366_days_in_six_zones_with_outages_account_for_every_tick(company: Comp
         company.clock.at += steps[index % len(steps)]
         index += 1
         request = ledger.collect(company.engine, clock=company.clock)
-        if request:
-            company.refresh(*request.dossier_codes)
+        with company.engine.begin() as connection:
+            codes = request.dossier_codes if request else ()
+            store.close_ticks(connection, codes, PROCESS_CODE, state=TickState.RAN, run_id="run", now=company.clock.now())
     for index, zone in enumerate(zones):
         window = Window((1, 2, 3, 4, 5), time(2, 30), 600, 50 + 10 * index, zone)
         found = [row.due_at for row in company.rows(schema.tick) if row.dossier_code == f"Z{index}"]
