@@ -25,6 +25,10 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 PID = "pid"
+START_FIELD = 19
+"""Place of the start, in clock ticks since boot, among the fields of /proc/PID/stat that follow the name: proc(5)."""
+CLOCK_SLACK_S = 60
+"""The boot time is a whole second and moves when the clock is set."""
 
 # Partitioned checks are a preview and backfill policies a beta of Dagster; both are used on purpose (docs/decisions.md).
 for _lifecycle in (dg.PreviewWarning, dg.BetaWarning):
@@ -107,19 +111,24 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """FAILED when the worker's process is gone; RUNNING also while it is not known yet."""
-        pids = self._worker_pids(run.run_id)
-        if not pids or any(is_alive(pid) for pid in pids[-1:]):
+        workers = self._workers(run.run_id)
+        if not workers or is_alive(*workers[-1]):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"process {pids[-1]} of the run worker is gone")
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"process {workers[-1][0]} of the run worker is gone")
 
-    def _worker_pids(self, run_id: str) -> Sequence[int]:
+    def _workers(self, run_id: str) -> Sequence[tuple[int, float]]:
+        """Return the pids that the run's events name, each with the instant of its event."""
         events = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-        found = [event.dagster_event.engine_event_data.metadata.get(PID) for event in events if event.dagster_event]
-        return [int(value.text) for value in found if isinstance(value, dg.TextMetadataValue) and value.text]
+        found = [(e.dagster_event.engine_event_data.metadata.get(PID), e.timestamp) for e in events if e.dagster_event]
+        return [(int(pid.text), at) for pid, at in found if isinstance(pid, dg.TextMetadataValue) and pid.text]
 
 
-def is_alive(pid: int) -> bool:
-    """True for a process that runs; a zombie has a pid and is dead."""
+def is_alive(pid: int, seen_at: float | None = None) -> bool:
+    """True for a process that runs; a zombie has a pid and is dead, and so is one whose pid another has taken since.
+
+    `seen_at` is an instant at which the process lived, in seconds of Unix time. After a restart of a machine or a container
+    the same low pids are given out again.
+    """
     if sys.platform != "linux":
         try:
             os.kill(pid, 0)
@@ -127,7 +136,15 @@ def is_alive(pid: int) -> bool:
             return False
         return True
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
         return False
-    return state not in {"Z", "X"}
+    if len(fields) <= START_FIELD or fields[0] in {"Z", "X"}:
+        return False
+    started = _boot_time() + int(fields[START_FIELD]) / os.sysconf("SC_CLK_TCK")
+    return seen_at is None or started <= seen_at + CLOCK_SLACK_S
+
+
+def _boot_time() -> int:
+    lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("btime "))

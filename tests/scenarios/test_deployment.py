@@ -24,6 +24,7 @@ from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
+from erpcrm_orchestration.store.ledger import request_refresh
 from tests.company import Company
 from tests.scenarios.running_deployment import ERPCRM, RunningDeployment, clean_environment, processes_of, wait_for
 
@@ -253,15 +254,17 @@ def test_P8_the_password_stands_in_no_argument_no_log_and_nowhere_in_dagsters_st
 
 
 def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(tmp_path: Path) -> None:
-    """On the embedded server, which stops too; the sweep is in the middle when the signal comes."""
+    """On the embedded server, which stops too; a refresh is in the middle when the signal comes."""
     home = tmp_path / "home"
     deployment = RunningDeployment(home, clean_environment(home))
     server = EmbeddedServer(home / "postgres")
+    engine = create_engine(server.url("erpcrm"))
     try:
         deployment.start(ERPCRM_FAILPOINT="refresh_after_lease:sleep")
-        engine = create_engine(server.url("erpcrm"))
         company = found_company(engine)
-        wait_for(lambda: lease_holders(company), 120, "a sweep is in the middle")
+        with engine.begin() as connection:
+            request_refresh(connection, ["998"], by="test", notify=False, now=datetime.now(UTC))
+        wait_for(lambda: lease_holders(company), 120, "a refresh is in the middle")
         engine.dispose()
         assert deployment.terminate() < 20
         assert deployment.process is not None
@@ -272,11 +275,13 @@ def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goe
 
         server.start()
         assert lease_holders(company) == set()
+        assert company.state("998") is None
         deployment.start()
-        wait_for(lambda: {row.dossier_code for row in company.rows(schema.interaction_state)} >= set(SWEPT), 120, "the sweep")
+        wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
         assert deployment.terminate() < 20
         assert [one.command for one in processes_of(home) if "postgres" not in one.command] == []
         assert server.is_alive(), "it ran before `erpcrm up` began"
     finally:
+        engine.dispose()
         deployment.clean_up()
         server.stop("immediate")

@@ -1,0 +1,187 @@
+"""The canary: every private thing of Dagster that we lean on still behaves as relied on."""
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.metadata import MetadataValue
+from dagster._core.events import EngineEventData
+from dagster._core.launcher.base import WorkerStatus
+from dagster._core.storage.dagster_run import DagsterRun
+
+from erpcrm_orchestration import dagster_internals
+from erpcrm_orchestration.dagster_internals import (
+    WatchedRunLauncher,
+    check_output,
+    is_alive,
+    latest_materializations,
+    log_evaluation,
+    partition_evaluation,
+    pool_connections,
+)
+from erpcrm_orchestration.jobs import BATCH_TAG
+from erpcrm_orchestration.sensors.runs import batch_state, ended_runs, has_open_run
+
+PACKAGE = Path(dagster_internals.__file__).parent
+KEY = dg.AssetKey(["canary", "state"])
+CHECK = "is_well"
+THINGS = dg.DynamicPartitionsDefinition(name="thing")
+
+
+@dg.asset(
+    key=KEY,
+    partitions_def=THINGS,
+    check_specs=[dg.AssetCheckSpec(CHECK, asset=KEY, partitions_def=THINGS)],
+    output_required=False,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def state(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+    """Log a materialisation and an evaluation for each partition; "b" is not well, and the evaluation of "c" has no target."""
+    keys = list(context.partition_keys)
+    for key in keys:
+        context.log_event(dg.AssetMaterialization(KEY, partition=key))
+    ids = latest_materializations(context.instance, KEY, keys)
+    for key in keys:
+        evaluation = partition_evaluation(
+            asset_key=KEY,
+            check_name=CHECK,
+            partition=key,
+            passed=key != "b",
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"count": 3},
+            description="told",
+            run_id=context.run.run_id,
+            storage_id=None if key == "c" else ids[key],
+        )
+        log_evaluation(context, evaluation)
+    yield check_output(KEY, CHECK)
+
+
+def add_run(instance: dg.DagsterInstance, *pids: int, **fields: object) -> DagsterRun:
+    """Add a run whose worker said its pid, as Dagster's workers do."""
+    run = instance.add_run(DagsterRun(job_name="canary", **fields))  # type: ignore[arg-type]
+    for pid in pids:
+        instance.report_engine_event("working", run, EngineEventData({"pid": MetadataValue.text(str(pid))}))
+    return run
+
+
+def test_an_evaluation_for_one_partition_is_current_when_it_names_the_materialisation_it_is_about(
+    instance: dg.DagsterInstance,
+) -> None:
+    instance.add_dynamic_partitions("thing", ["a", "b", "c"])
+    tags = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"}
+    result = dg.materialize([state], instance=instance, tags=tags)
+    assert result.success
+    infos = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(KEY, CHECK)])
+    found = {one.partition_key: (one.latest_execution_status.value, one.is_current) for one in infos if one.partition_key}
+    assert found == {"a": ("SUCCEEDED", True), "b": ("FAILED", True), "c": ("SUCCEEDED", False)}
+
+
+def test_the_evaluation_is_stored_with_severity_metadata_and_description(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("thing", ["b"])
+    result = dg.materialize([state], instance=instance, partition_key="b")
+    (entry,) = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    assert entry.dagster_event is not None
+    told = entry.dagster_event.asset_check_evaluation_data
+    assert (told.partition, told.passed, told.severity, told.description) == ("b", False, dg.AssetCheckSeverity.WARN, "told")
+    assert told.metadata["count"] == dg.MetadataValue.int(3)
+
+
+def test_the_output_of_a_check_has_the_name_that_the_step_declares() -> None:
+    assert check_output(KEY, CHECK).output_name == "canary__state_is_well"
+    assert "canary__state_is_well" in [output.name for output in state.op.output_defs]
+
+
+def test_the_latest_materialisation_of_each_partition_is_found_in_one_query(instance: dg.DagsterInstance) -> None:
+    for key in ("a", "b", "a"):
+        instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=key))
+    ids = latest_materializations(instance, KEY, ["a", "b", "c"])
+    assert set(ids) == {"a", "b"}
+    assert ids["a"] > ids["b"]
+
+
+def test_a_run_reuses_its_connections_to_dagsters_storage(instance: dg.DagsterInstance) -> None:
+    pool_connections(instance)
+    for storage in (instance.event_log_storage, instance.run_storage):
+        assert type(storage._engine.pool).__name__ == "QueuePool"  # type: ignore[attr-defined]
+
+
+def test_the_deployed_launcher_is_ours_and_run_monitoring_asks_it(instance: dg.DagsterInstance) -> None:
+    assert isinstance(instance.run_launcher, WatchedRunLauncher)
+    assert instance.run_launcher.supports_check_run_worker_health
+    assert instance.run_monitoring_enabled
+    assert instance.run_monitoring_poll_interval_seconds == 5
+
+
+def test_a_worker_is_healthy_while_its_last_process_lives_and_failed_when_it_is_dead_or_a_zombie(
+    instance: dg.DagsterInstance,
+) -> None:
+    launcher = instance.run_launcher
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+
+    def health(*pids: int) -> tuple[WorkerStatus, str | None]:
+        found = launcher.check_run_worker_health(add_run(instance, *pids))
+        return found.status, found.msg
+
+    assert health() == (WorkerStatus.RUNNING, None), "it has not said its pid yet"
+    assert health(os.getpid()) == (WorkerStatus.RUNNING, None)
+    assert health(os.getpid(), dead.pid) == (WorkerStatus.FAILED, f"process {dead.pid} of the run worker is gone")
+    assert health(dead.pid, os.getpid()) == (WorkerStatus.RUNNING, None), "the run was resumed"
+    assert health(zombie.pid) == (WorkerStatus.FAILED, f"process {zombie.pid} of the run worker is gone")
+    zombie.wait()
+
+
+def test_a_pid_that_another_process_has_taken_since_is_dead() -> None:
+    assert is_alive(os.getpid(), time.time())
+    assert not is_alive(os.getpid(), time.time() - 10 * 365 * 86400)
+    assert not is_alive(2**22 + 1)
+
+
+def test_a_real_run_says_its_pid(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("thing", ["a"])
+    result = dg.materialize([state], instance=instance, partition_key="a")
+    launcher = instance.run_launcher
+    assert isinstance(launcher, WatchedRunLauncher)
+    assert {pid for pid, _ in launcher._workers(result.run_id)} == {os.getpid()}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (dg.DagsterRunStatus.NOT_STARTED, "open"),
+        (dg.DagsterRunStatus.STARTING, "open"),
+        (dg.DagsterRunStatus.STARTED, "open"),
+        (dg.DagsterRunStatus.CANCELING, "open"),
+        (dg.DagsterRunStatus.SUCCESS, "ended"),
+        (dg.DagsterRunStatus.FAILURE, "ended"),
+        (dg.DagsterRunStatus.CANCELED, "ended"),
+    ],
+)
+def test_the_state_of_a_batch_is_read_from_the_run_with_its_tag(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, state: str
+) -> None:
+    run = add_run(instance, status=status, tags={BATCH_TAG: "tick-1"})
+    assert batch_state(instance, "tick-1") == state
+    assert batch_state(instance, "tick-2") == "unknown"
+    assert has_open_run(instance, "canary") is (state == "open")
+    assert ended_runs(instance, {run.run_id}) == ({run.run_id} if state == "ended" else set())
+
+
+def test_no_other_module_of_the_package_imports_what_dagster_keeps_to_itself() -> None:
+    found = []
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            private = [name for name in names if name.startswith("dagster") and any(p.startswith("_") for p in name.split("."))]
+            found += [f"{file.relative_to(PACKAGE)}: {name}" for name in private if file.name != "dagster_internals.py"]
+    assert found == []
