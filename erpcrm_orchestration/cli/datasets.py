@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
-from erpcrm_orchestration.cli.listing import as_record, as_word, known_dossier, show_rows
+from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, Limit, as_record, as_word, only_one, show_rows
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.configuration import DatasetCategory, StateGroup
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services.data_hub import advance, fix, relaunch
 from erpcrm_orchestration.store.dataset import find_dataset, list_datasets
+from erpcrm_orchestration.store.dossier import require_code
 
 app = typer.Typer(help="Datasets of the data hub: list, show, fix, relaunch.")
 
@@ -29,19 +30,20 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept in the audit trail.")
 
 @app.command("list")
 def list_command(
-    dossier: Annotated[str | None, typer.Option(help="Only this dossier.")] = None,
+    dossier: DossierOption = None,
     category: Annotated[DatasetCategory | None, typer.Option(help="Only this category.")] = None,
     state: Annotated[StateGroup | None, typer.Option(help="Only this state; without it all but CLOSED_OK.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List datasets, the newest first; those that are not OK unless --state says otherwise.
 
     Examples: erpcrm datasets list --dossier 001 --category TIME; erpcrm datasets list --state ERROR --csv > errors.csv
     """
+    asked = only_one(dossier, where="erpcrm datasets list --dossier")
     with open_database() as engine, engine.connect() as connection:
-        code = known_dossier(connection, dossier) if dossier is not None else None
+        code = require_code(connection, asked)
         rows = list_datasets(
             connection,
             dossier_code=code,
@@ -53,7 +55,7 @@ def list_command(
 
 
 @app.command("show")
-def show_command(number: Number, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def show_command(number: Number, as_json: AsJson = False) -> None:
     """Show one dataset with its fields and the pivot file as it was received. Example: erpcrm datasets show 17"""
     with open_database() as engine, engine.connect() as connection:
         row = _find(connection, number)

@@ -7,16 +7,21 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 
-from erpcrm_orchestration.domain.errors import InputError, nearest, one_line
-from erpcrm_orchestration.store.schema import dossier
+from erpcrm_orchestration.domain.errors import InputError, one_line
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 
 Row = Mapping[str, object]
+
+# A list, so that an option that is given twice is refused and the last one does not win unseen.
+DossierOption = Annotated[list[str] | None, typer.Option("--dossier", metavar="CODE", help="Only this dossier.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="For spreadsheets.")]
 
 
 def show_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool, as_csv: bool, empty: str) -> None:
@@ -50,14 +55,24 @@ def as_word(value: object) -> str:
     return one_line(str(value))
 
 
-def known_dossier(connection: sa.Connection, code: str) -> str:
-    """Return the code; raise InputError E-CLI-057 with the nearest ones when no dossier has it."""
-    codes = list(connection.scalars(sa.select(dossier.c.dossier_code).order_by(dossier.c.dossier_code)))
-    if code in codes:
-        return code
-    close = nearest(code, codes, count=5) or tuple(codes[:5])
-    remedy = f"nearest: {', '.join(close)}" if close else "there is no dossier yet"
-    raise InputError("E-CLI-057", "erpcrm --dossier", f"unknown dossier {code}", remedy)
+def only_one(codes: Sequence[str] | None, *, where: str) -> str | None:
+    """Return the one dossier code that was typed, or None; raise InputError E-CLI-053 for an empty or a second one."""
+    if not codes:
+        return None
+    if len(codes) > 1:
+        raise InputError(
+            "E-CLI-053", where, f"given {len(codes)} times ({', '.join(codes)})", "give one dossier, or none for all"
+        )
+    if not codes[0]:
+        raise InputError("E-CLI-053", where, "empty", "give a dossier code, or leave the option out")
+    if not codes[0].isprintable():
+        raise InputError("E-CLI-053", where, f"{codes[0]!a} is no dossier code", "give letters, digits, _ and -")
+    return codes[0]
+
+
+def safe(cell: str) -> str:
+    """Return the cell so that no spreadsheet runs it: what starts like a formula gets an apostrophe in front."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def _sheet(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -72,5 +87,4 @@ def _sheet(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return safe("" if value is None else str(value))

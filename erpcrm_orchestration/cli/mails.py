@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from erpcrm_orchestration.cli.listing import as_word, known_dossier, show_rows
+from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, Limit, as_word, only_one, show_rows
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import one_line
 from erpcrm_orchestration.domain.mail import MailState
 from erpcrm_orchestration.services.mail import deliver_due
 from erpcrm_orchestration.store import mail as outbox
+from erpcrm_orchestration.store.dossier import require_code
 
 app = typer.Typer(help="The mail outbox.")
 
@@ -26,15 +27,16 @@ Number = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help=
 
 @app.command("list")
 def list_command(
-    dossier: Annotated[str | None, typer.Option(help="Only this dossier.")] = None,
+    dossier: DossierOption = None,
     state: Annotated[MailState | None, typer.Option(help="Only mails in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List the newest mails. Example: erpcrm mails list --state UNCERTAIN"""
+    asked = only_one(dossier, where="erpcrm mails list --dossier")
     with open_database() as engine, engine.connect() as connection:
-        code = known_dossier(connection, dossier) if dossier is not None else None
+        code = require_code(connection, asked)
         rows = outbox.list_mails(connection, dossier_code=code, state=state, limit=limit)
     show_rows(rows, COLUMNS, as_json=as_json, as_csv=as_csv, empty="no mails")
 

@@ -16,13 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from erpcrm_orchestration.cli.languages import Language, Translator, chosen, from_environment, known
+from erpcrm_orchestration.cli.listing import only_one, safe
 from erpcrm_orchestration.cli.session import open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError, one_line
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS, Widget
 from erpcrm_orchestration.store.status import Defaults, read_defaults, read_widgets
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 
 
 def status_command(
@@ -58,21 +57,6 @@ def status_command(
         show_all(widgets, say, now)
     elif wanted is None:
         typer.echo(say.gettext("no dossier has a state yet"))
-
-
-def only_one(codes: Sequence[str] | None, *, where: str) -> str | None:
-    """Return the one dossier code that was typed, or None; raise InputError E-CLI-053 for an empty or a second one."""
-    if not codes:
-        return None
-    if len(codes) > 1:
-        raise InputError(
-            "E-CLI-053", where, f"given {len(codes)} times ({', '.join(codes)})", "give one dossier, or none for all"
-        )
-    if not codes[0]:
-        raise InputError("E-CLI-053", where, "empty", "give a dossier code, or leave the option out")
-    if not codes[0].isprintable():
-        raise InputError("E-CLI-053", where, f"{codes[0]!a} is no dossier code", "give letters, digits, _ and -")
-    return codes[0]
 
 
 def labels(say: Translator) -> dict[str, str]:
@@ -148,11 +132,6 @@ def _cell(widget: Widget, name: str, say: Translator) -> str:
     if isinstance(value, int):
         return str(value)
     return safe(_shown(widget, name, say))
-
-
-def safe(cell: str) -> str:
-    """Return the cell so that no spreadsheet runs it: what starts like a formula gets an apostrophe in front."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def show_one(widget: Widget, say: Translator, now: datetime) -> None:

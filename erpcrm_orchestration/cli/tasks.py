@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from erpcrm_orchestration.cli.listing import known_dossier, show_rows
+from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, Limit, only_one, show_rows
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.services import inter_company
+from erpcrm_orchestration.store.dossier import require_code
 from erpcrm_orchestration.store.task import is_paused, list_tasks
 
 app = typer.Typer(help="Inter-company tasks: list, pause, resume, reactivate.")
@@ -28,15 +29,16 @@ class TaskState(StrEnum):
 
 @app.command("list")
 def list_command(
-    dossier: Annotated[str | None, typer.Option(help="Only this dossier.")] = None,
+    dossier: DossierOption = None,
     state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List inter-company tasks, the newest first. Example: erpcrm tasks list --state SUSPENDED"""
+    asked = only_one(dossier, where="erpcrm tasks list --dossier")
     with open_database() as engine, engine.connect() as connection:
-        code = known_dossier(connection, dossier) if dossier is not None else None
+        code = require_code(connection, asked)
         rows = list_tasks(connection, dossier_code=code, state=state.value if state else None, limit=limit)
         paused = is_paused(connection)
     show_rows(rows, COLUMNS, as_json=as_json, as_csv=as_csv, empty="no tasks")
@@ -71,6 +73,6 @@ def reactivate_command(
     """Make suspended tasks active again. Example: erpcrm tasks reactivate T17 --dossier 001 --reason "article created\""""
     with open_database() as engine:
         with engine.connect() as connection:
-            known_dossier(connection, dossier)
+            require_code(connection, dossier)
         done = inter_company.reactivate(engine, dossier, keys or None, reason=reason, actor=actor(), clock=SystemClock())
     typer.echo(f"active again: {', '.join(done)}")

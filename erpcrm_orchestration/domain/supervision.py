@@ -8,6 +8,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from erpcrm_orchestration.domain.errors import ErpcrmError
+from erpcrm_orchestration.domain.template import STATE_FIELDS
 
 PROCESS_CODE = "interactions_erpcrm"
 WORK = "interaction_state"
@@ -65,27 +66,7 @@ class InteractionState:
     def for_people(self) -> dict[str, str]:
         """Return the fields that a mail may show, instants in the dossier's own zone, nothing as an empty text."""
         zone = ZoneInfo(self.time_zone)
-        return {name: _shown(getattr(self, name), zone) for name in SHOWN_FIELDS}
-
-
-SHOWN_FIELDS = (
-    "dossier_code",
-    "crm_project_code",
-    "last_sync_at",
-    "sync_state",
-    "sync_state_label",
-    "alert_delay_min",
-    "elapsed_min",
-    "never_synced",
-    "last_refreshed_at",
-    "syncs_today",
-    "interventions_today_not_ok",
-    "interventions_not_ok",
-    "times_not_ok",
-    "documents_not_ok",
-    "syncs_with_rejects",
-    "anomaly_started_at",
-)
+        return {name: _shown(getattr(self, name), zone) for name in STATE_FIELDS}
 
 
 def _shown(value: object, zone: ZoneInfo) -> str:

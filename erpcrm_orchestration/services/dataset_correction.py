@@ -11,7 +11,7 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import AutomatonState, DatasetType
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.values import text
-from erpcrm_orchestration.store.change import Change, write_change
+from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.configuration import load_dataset_types
 from erpcrm_orchestration.store.dataset import INTAKE, find_dataset, update_dataset
 from erpcrm_orchestration.store.engine import reported
@@ -45,9 +45,8 @@ def relaunch(
         line = f"dataset {dataset_number}: state {found['state_number']} -> {state_number}, relaunched by {actor}: {reason}"
         key = f"{dataset_number}/{after['attempts']}/relaunch"
         write_lines(connection, [LogbookLine(dossier_code, now, "system", key, "AUTOMATON", "OK", line)])
-        write_change(
-            connection, Change(now, actor, "hub_dataset", f"{dossier_code}/{dataset_number}", "relaunch", reason, before, after)
-        )
+        row = AuditRow("hub_dataset", f"{dossier_code}/{dataset_number}", "relaunch", before, after)
+        record_changes(connection, [row], now=now, actor=actor, reason=reason)
 
 
 def fix(
@@ -76,10 +75,8 @@ def fix(
         corrected = {name: value for name, value in {**found["fields"], **clean}.items() if value != ""}
         update_dataset(connection, dossier_code, dataset_number, {"fields": corrected, "updated_at": now})
         before = {name: found["fields"].get(name) for name in fields}
-        write_change(
-            connection,
-            Change(now, actor, "hub_dataset", f"{dossier_code}/{dataset_number}", "fix", reason, before, dict(clean)),
-        )
+        row = AuditRow("hub_dataset", f"{dossier_code}/{dataset_number}", "fix", before, dict(clean))
+        record_changes(connection, [row], now=now, actor=actor, reason=reason)
 
 
 def _open_dataset(connection: sa.Connection, dossier_code: str, dataset_number: int, reason: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import WatcherCode
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services.call import deliver
+from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.call import issue_task_calls
-from erpcrm_orchestration.store.change import Change, write_change
 from erpcrm_orchestration.store.engine import reported
 from erpcrm_orchestration.store.task import close_tasks, due_dossiers, is_paused, reactivate_tasks, set_paused
 
@@ -85,12 +85,17 @@ def reactivate(
         if missing or not found:
             what = f"task {', '.join(missing)} is not suspended" if missing else "no task is suspended"
             raise InputError("E-TASK-001", f"dossier {dossier_code}", what, "see `erpcrm tasks list --state SUSPENDED`")
-        for key, error in found:
-            before = {"state": "SUSPENDED", "last_error": error}
-            code = f"{dossier_code}/{key}"
-            write_change(
-                connection, Change(now, actor, "inter_company_task", code, "reactivate", reason, before, {"state": "ACTIVE"})
+        rows = [
+            AuditRow(
+                "inter_company_task",
+                f"{dossier_code}/{key}",
+                "reactivate",
+                {"state": "SUSPENDED", "last_error": error},
+                {"state": "ACTIVE"},
             )
+            for key, error in found
+        ]
+        record_changes(connection, rows, now=now, actor=actor, reason=reason)
     return [key for key, _ in found]
 
 
@@ -99,9 +104,6 @@ def _switch(engine: sa.Engine, paused: bool, reason: str, actor: str, clock: Clo
         before = set_paused(connection, paused)
         if before != paused:
             action = "pause" if paused else "resume"
-            code = WatcherCode.INTERCOMPANY.value
-            write_change(
-                connection,
-                Change(clock.now(), actor, "watcher", code, action, reason, {"paused": before}, {"paused": paused}),
-            )
+            row = AuditRow("watcher", WatcherCode.INTERCOMPANY.value, action, {"paused": before}, {"paused": paused})
+            record_changes(connection, [row], now=clock.now(), actor=actor, reason=reason)
     return before != paused

@@ -41,7 +41,8 @@ def load_dossiers(connection: sa.Connection, codes: Collection[str] | None = Non
 
 def load_dossier(connection: sa.Connection, code: str) -> Dossier | None:
     """Return the dossier, or None."""
-    return load_dossiers(connection, [code]).get(code)
+    # What cannot be printed is no code, and the database might refuse its bytes.
+    return load_dossiers(connection, [code]).get(code) if code.isprintable() else None
 
 
 def dossier_codes(connection: sa.Connection, *, active: bool | None = None) -> list[str]:
@@ -50,6 +51,13 @@ def dossier_codes(connection: sa.Connection, *, active: bool | None = None) -> l
     if active is not None:
         statement = statement.where(schema.dossier.c.active.is_(active))
     return list(connection.scalars(statement))
+
+
+def require_code(connection: sa.Connection, code: str | None) -> str | None:
+    """Return the code; raise InputError E-CLI-057 naming the five nearest when no dossier has it. None stands for all."""
+    if code is not None and code not in (known := dossier_codes(connection)):
+        raise unknown_dossier(code, known)
+    return code
 
 
 def require_dossier(connection: sa.Connection, code: str) -> Dossier:

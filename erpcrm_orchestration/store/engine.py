@@ -14,22 +14,24 @@ from importlib.resources import files
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from erpcrm_orchestration.domain.errors import InputError, StoreError
 
 VARIABLE = "ERPCRM_DATABASE_URL"
 DRIVER = "postgresql+psycopg"
+CONNECT_TIMEOUT_S = 10
 
 
 def parse_url(text: str, *, where: str = VARIABLE) -> URL:
     """Return the URL with our driver; what is not PostgreSQL is refused without repeating the text: it may hold a password."""
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # Without the cause: it repeats a part of the text.
         raise InputError(
             "E-DB-002", where, "not a database URL", "write postgresql+psycopg://user@host:5432/database"
-        ) from error
+        ) from None
     if url.get_backend_name() != "postgresql":
         raise InputError("E-DB-003", where, f"{url.get_backend_name()} is not PostgreSQL", "give a PostgreSQL 15 or later")
     return url.set(drivername=DRIVER)
@@ -43,7 +45,7 @@ def create_engine(url: str | URL, *, pool_size: int = 5, application_name: str =
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
-        connect_args={"application_name": application_name, "options": "-c timezone=UTC", "connect_timeout": 10},
+        connect_args={"application_name": application_name, "options": "-c timezone=UTC", "connect_timeout": CONNECT_TIMEOUT_S},
     )
 
 
@@ -57,6 +59,11 @@ def url_from_environment() -> str:
     return text
 
 
+def dsn(url: URL) -> str:
+    """Return the URL as psycopg itself reads it, password included."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def place_of(url: URL) -> str:
     """Return host:port/database of a URL, never its user or password."""
     host = url.host or url.query.get("host") or "local socket"
@@ -68,20 +75,22 @@ def reported(engine: sa.Engine) -> Iterator[None]:
     """Translate a lost or refused connection into a StoreError that names host and port and no password."""
     try:
         yield
-    except OperationalError as error:
-        if not (error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
+    except DBAPIError as error:
+        refused = error.statement is None and isinstance(error.orig, psycopg.ProgrammingError)
+        if not (refused or error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
             raise
-        first = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
-        raise StoreError(
-            "E-DB-001",
-            place_of(engine.url),
-            _without_password(first, engine.url),
-            "check that the server runs and that ERPCRM_DATABASE_URL is right, then repeat",
-        ) from error
+        raise unreachable(engine.url, error.orig) from error
 
 
-def _without_password(text: str, url: URL) -> str:
-    return text.replace(str(url.password), "***") if url.password else text
+def unreachable(url: URL, cause: BaseException | None) -> StoreError:
+    """Return the error of a server that does not let us in: host, port, and the first line of what was said."""
+    first = next((line for line in str(cause or "").splitlines() if line.strip()), "no answer")
+    return StoreError(
+        "E-DB-001",
+        place_of(url),
+        first.replace(str(url.password), "***") if url.password else first,
+        "check that the server runs and that ERPCRM_DATABASE_URL is right, then repeat",
+    )
 
 
 @cache

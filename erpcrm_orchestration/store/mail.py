@@ -26,6 +26,7 @@ from erpcrm_orchestration.domain.mail import (
     retry_delay,
 )
 from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.engine import load_sql
 
 NO_RECIPIENTS = "no recipients"
@@ -212,17 +213,9 @@ def release(connection: sa.Connection, mail_id: int, *, now: datetime, actor: st
         .where(recipient.c.mail_id == mail_id, recipient.c.state == RecipientState.REFUSED)
         .values(state=RecipientState.PENDING)
     )
-    connection.execute(
-        sa.insert(schema.change).values(
-            at=now,
-            actor=actor,
-            object_kind="mail",
-            object_code=str(mail_id),
-            action="release",
-            before={"state": row["state"], "attempts": row["attempts"], "last_error": row["last_error"]},
-            after={"state": MailState.PENDING.value},
-        )
-    )
+    before = {"state": row["state"], "attempts": row["attempts"], "last_error": row["last_error"]}
+    change = AuditRow("mail", str(mail_id), "release", before, {"state": MailState.PENDING.value})
+    record_changes(connection, [change], now=now, actor=actor)
 
 
 def _answer(connection: sa.Connection, mail_id: int, answers: Sequence[Answer], now: datetime) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.rows import TupleRow
 from sqlalchemy.engine import URL
 
 from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.store.engine import CONNECT_TIMEOUT_S, dsn, unreachable
 
 KEY = 0x4552504D
 """Key of the advisory lock ("ERPM")."""
@@ -23,8 +25,7 @@ def only_one(url: URL) -> Iterator[None]:
     The lock belongs to the session: it goes when the process dies, however it dies.
     """
     name = f"erpcrm up pid {os.getpid()} host {socket.gethostname()}"[:63]
-    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(dsn, application_name=name, autocommit=True) as connection:
+    with _connected(url, name) as connection:
         taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (KEY,)).fetchone()
         if not taken or not taken[0]:
             holder = connection.execute(
@@ -44,10 +45,17 @@ def only_one(url: URL) -> Iterator[None]:
 
 def is_held(url: URL) -> bool:
     """True while somebody runs `erpcrm up` on this database."""
-    with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+    with _connected(url, "erpcrm") as connection:
         found = connection.execute(
             "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             (KEY,),
         ).fetchone()
     return found is not None
+
+
+def _connected(url: URL, name: str) -> psycopg.Connection[TupleRow]:
+    try:
+        return psycopg.connect(dsn(url), application_name=name, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
+    except psycopg.Error as error:
+        raise unreachable(url, error) from error

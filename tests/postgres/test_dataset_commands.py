@@ -108,9 +108,9 @@ def test_a_dataset_is_shown_corrected_and_relaunched(
             "datasets fix 99 --set a=1 --set a=2 --reason x",
             "E-CLI-066 erpcrm datasets fix --set: field a is given twice; give it once",
         ),
-        ("datasets list --dossier 999", "E-CLI-057 erpcrm --dossier: unknown dossier 999; nearest: 998"),
+        ("datasets list --dossier 999", "E-CLI-057 dossier: no dossier '999'; nearest: 998, 001"),
         ("datasets list --json --csv", "E-CLI-050 erpcrm: --json and --csv together; choose one of them"),
-        ("tasks list --dossier 999", "E-CLI-057 erpcrm --dossier: unknown dossier 999; nearest: 998"),
+        ("tasks list --dossier 999", "E-CLI-057 dossier: no dossier '999'; nearest: 998, 001"),
         (
             "tasks reactivate --dossier 001 --reason x",
             "E-TASK-001 dossier 001: no task is suspended; see `erpcrm tasks list --state SUSPENDED`",

@@ -104,7 +104,7 @@ def test_case_88_a_person_releases_a_held_mail_and_sends_it(
         (["release", "1"], "E-MAIL-092 mail 1: is PENDING; only FAILED and UNCERTAIN mails are released"),
         (["release", "2"], "E-MAIL-092 mail 2: is SKIPPED; only FAILED and UNCERTAIN mails are released"),
         (["release", "99"], "E-MAIL-091 mail 99: there is none of this number; see `erpcrm mails list`"),
-        (["list", "--dossier", "x"], "E-CLI-057 erpcrm --dossier: unknown dossier x; nearest: 998"),
+        (["list", "--dossier", "x"], "E-CLI-057 dossier: no dossier 'x'; nearest: 998"),
         (["show", "99"], "E-MAIL-091 mail 99: there is none of this number; see `erpcrm mails list`"),
     ],
 )
