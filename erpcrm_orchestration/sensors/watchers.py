@@ -1,6 +1,7 @@
 """The three watchers: each looks for work, asks for a run when there is some, and leaves a heartbeat."""
 
 import os
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -11,13 +12,28 @@ from erpcrm_orchestration.sensors.runs import has_open_run
 from erpcrm_orchestration.services import data_hub, inter_company, mobility
 from erpcrm_orchestration.services.watchers import beat, calls_due, dossiers_to_poll
 
-DISABLED = "switched off in the general parameters"
 
+@dataclass(frozen=True)
+class Look:
+    """What a watcher found: `work` goes into its heartbeat, `request` asks for a run when there is something to do."""
 
-def _take_in(dossier_codes: list[str]) -> dg.RunRequest:
-    return dg.RunRequest(
-        run_config={"ops": {"intake": {"config": {"dossiers": dossier_codes}}}}, tags={"dossiers": str(len(dossier_codes))}
-    )
+    code: WatcherCode
+    job_name: str
+    work: str
+    request: dg.RunRequest | None
+    nothing: str
+
+    def answer(
+        self, context: dg.SensorEvaluationContext, database: Database, clock: ClockResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        """Leave the heartbeat; ask for a run unless the watcher is off or the previous run is open."""
+        if not beat(database.engine, self.code, clock=clock, work=self.work):
+            return dg.SkipReason("switched off in the general parameters")
+        if self.request is None:
+            return dg.SkipReason(self.nothing)
+        if has_open_run(context.instance, self.job_name):
+            return dg.SkipReason("the previous run is still open")
+        return self.request
 
 
 @dg.sensor(
@@ -34,13 +50,8 @@ def inter_company_sensor(
     with database.engine.connect() as connection:
         tasks = inter_company.due(connection, clock.now())
     codes = sorted({*dossiers_to_poll(database.engine, clock=clock), *tasks})
-    if not beat(database.engine, WatcherCode.INTERCOMPANY, clock=clock, work=f"{len(codes)} dossiers due"):
-        return dg.SkipReason(DISABLED)
-    if not codes:
-        return dg.SkipReason("no source is due")
-    if has_open_run(context.instance, take_in.name):
-        return dg.SkipReason("the previous run is still open")
-    return _take_in(codes)
+    look = Look(WatcherCode.INTERCOMPANY, take_in.name, f"{len(codes)} dossiers due", _take_in(codes), "no source is due")
+    return look.answer(context, database, clock)
 
 
 @dg.sensor(
@@ -55,13 +66,8 @@ def data_hub_sensor(
 ) -> dg.RunRequest | dg.SkipReason:
     """One run for all folders with complete pivot files."""
     codes = data_hub.has_new_files(database.engine, os.environ)
-    if not beat(database.engine, WatcherCode.DATA_HUB, clock=clock, work=f"{len(codes)} folders with files"):
-        return dg.SkipReason(DISABLED)
-    if not codes:
-        return dg.SkipReason("no pivot file waits")
-    if has_open_run(context.instance, take_in.name):
-        return dg.SkipReason("the previous run is still open")
-    return _take_in(codes)
+    look = Look(WatcherCode.DATA_HUB, take_in.name, f"{len(codes)} folders with files", _take_in(codes), "no pivot file waits")
+    return look.answer(context, database, clock)
 
 
 @dg.sensor(
@@ -76,10 +82,13 @@ def mobility_sensor(
 ) -> dg.RunRequest | dg.SkipReason:
     """Record a call for every new export line; one run issues what is due."""
     issued = mobility.issue_calls(database.engine, clock=clock)
-    if not beat(database.engine, WatcherCode.MOBILITY, clock=clock, work=f"{issued} calls issued"):
-        return dg.SkipReason(DISABLED)
-    if not calls_due(database.engine, clock=clock):
-        return dg.SkipReason("no call is due")
-    if has_open_run(context.instance, deliver_calls.name):
-        return dg.SkipReason("the previous run is still open")
-    return dg.RunRequest()
+    request = dg.RunRequest() if calls_due(database.engine, clock=clock) else None
+    look = Look(WatcherCode.MOBILITY, deliver_calls.name, f"{issued} calls issued", request, "no call is due")
+    return look.answer(context, database, clock)
+
+
+def _take_in(dossier_codes: list[str]) -> dg.RunRequest | None:
+    if not dossier_codes:
+        return None
+    config = {"ops": {"intake": {"config": {"dossiers": dossier_codes}}}}
+    return dg.RunRequest(run_config=config, tags={"dossiers": str(len(dossier_codes))})
