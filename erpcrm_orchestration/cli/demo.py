@@ -42,7 +42,7 @@ NOBODY = "postgresql+psycopg://nobody@127.0.0.1:9/none"
 """Port 9 is the discard service: on loopback nobody listens there."""
 ROUND_PATIENCE_S = 300
 MOMENT_S = 20
-CATCH_UP_AFTER = 12
+CATCH_UP_AFTER = 18
 """So many moments after the start the late agent runs again, and the recovery is mailed."""
 
 

@@ -14,6 +14,7 @@ from typing import IO
 from erpcrm_orchestration.domain.errors import ErpcrmError
 
 STOP_PATIENCE_S = 10
+TIDY_PATIENCE_S = 3
 RESTART_LIMIT = 5
 """More deaths than this within a minute end the program: something is wrong that a restart does not mend."""
 
@@ -32,6 +33,8 @@ class Child:
     log_file: Path
     process: subprocess.Popen[bytes] | None = None
     deaths: list[float] = field(default_factory=list)
+    _groups: list[int] = field(default_factory=list)
+    """Its process group, and those of earlier lives in which something still runs: a run outlives its code server."""
     _log: IO[bytes] | None = None
 
     def start(self) -> None:
@@ -45,33 +48,38 @@ class Child:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        # A group keeps its number as long as somebody is in it; an empty one is forgotten before it is given to others.
+        self._groups = [*(group for group in self._groups if _signal(group, 0)), self.process.pid]
 
     @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def signal_group(self, number: signal.Signals) -> None:
-        """Signal the program and all it started."""
-        if self.process is None:
-            return
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return
+    def signal_groups(self, number: int) -> None:
+        """Signal the program and all it started, in earlier lives too; forget the groups that are empty."""
+        self._groups = [group for group in self._groups if _signal(group, number)]
 
     def stop(self, patience_s: float = STOP_PATIENCE_S) -> None:
         """End it and all it started: first kindly, then surely."""
         if self.process is not None:
-            self.signal_group(signal.SIGTERM)
+            self.signal_groups(signal.SIGTERM)
             try:
                 self.process.wait(patience_s)
+                self._wait_for_groups()
             except subprocess.TimeoutExpired:
-                self.signal_group(signal.SIGKILL)
+                self.signal_groups(signal.SIGKILL)
                 self.process.wait(patience_s)
-            self.signal_group(signal.SIGKILL)
+            self.signal_groups(signal.SIGKILL)
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def _wait_for_groups(self) -> None:
+        """Give what it started the time to tidy up, a run to free its leases; zombies that nobody reaps cost that time."""
+        limit = time.monotonic() + TIDY_PATIENCE_S
+        while self._groups and time.monotonic() < limit:
+            self.signal_groups(0)
+            time.sleep(0.05)
 
     def last_line(self) -> str:
         """Return the last line of the log, for an error message."""
@@ -100,6 +108,8 @@ class Group:
 
     def tend(self) -> list[str]:
         """Start again what died, and return the names; raise ProcessError for one that keeps dying."""
+        for child in self.children:
+            child.signal_groups(0)
         died = [child for child in self.children if not child.is_running]
         for child in died:
             now = time.monotonic()
@@ -113,3 +123,12 @@ class Group:
         """Stop all, the last started first."""
         for child in reversed(self.children):
             child.stop()
+
+
+def _signal(group: int, number: int) -> bool:
+    """Signal a process group; return whether anybody is in it. 0 only asks."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
