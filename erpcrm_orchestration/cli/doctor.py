@@ -12,7 +12,10 @@ from erpcrm_orchestration.services.doctor import examine
 
 
 def doctor_command() -> None:
-    """Look at database, daemon, sources, folders, mail server and configuration; exit with 1 when something is wrong.
+    """Look at everything that may be wrong here; exit with 1 when something is.
+
+    That is the database, both clocks, the disk, the daemon, states, watchers, ticks, configuration, sources, pivot folders
+    and the mail server.
 
     Example: erpcrm doctor
     """

@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read has enough (`| head`): nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1
     if result == INTERRUPTED:
         typer.echo("interrupted", err=True)
     return result if isinstance(result, int) else 0

@@ -19,7 +19,7 @@ State = Annotated[
 
 
 def watchers_command(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
-    """Show the watchers: ON while the last heartbeat is at most two poll intervals old.
+    """Show the watchers: ON while the heartbeat is at most two poll intervals old.
 
     Example: erpcrm watchers
     """

@@ -12,11 +12,11 @@ import typer
 
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
-from erpcrm_orchestration.domain.configuration import Dossier
 from erpcrm_orchestration.domain.errors import SourceError, StoreError
+from erpcrm_orchestration.services import dossier_edit
 from erpcrm_orchestration.services.supervision import Refresh, refresh
 from erpcrm_orchestration.store import ledger
-from erpcrm_orchestration.store.dossier import create_dossier, load_dossier, require_dossier
+from erpcrm_orchestration.store.dossier import dossier_codes, unknown_dossier
 from erpcrm_orchestration.store.single import is_held
 
 LOOK_EVERY_S = 0.5
@@ -48,11 +48,13 @@ def refresh_command(
 
 
 def _require(engine: sa.Engine, codes: Sequence[str], crm_project: str) -> None:
-    with engine.begin() as connection:
-        for code in codes:
-            if crm_project and load_dossier(connection, code) is None:
-                create_dossier(connection, Dossier(code, crm_project), now=SystemClock().now(), actor=actor())
-            require_dossier(connection, code)
+    with engine.connect() as connection:
+        known = dossier_codes(connection)
+    missing = sorted(set(codes) - set(known))
+    if missing and not crm_project:
+        raise unknown_dossier(missing[0], known)
+    for code in missing:
+        dossier_edit.add(engine, code, [f"crm_project_code={crm_project}"], clock=SystemClock(), actor=actor())
 
 
 def _here(engine: sa.Engine, codes: Sequence[str], *, notify: bool) -> dict[str, str]:

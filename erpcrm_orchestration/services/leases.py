@@ -33,18 +33,20 @@ def hold(
     engine: sa.Engine, dossier_codes: Sequence[str], work: str, *, holder: str, clock: Clock, ttl: timedelta = TTL
 ) -> Iterator[Held]:
     """Take what is free, keep it alive while the block runs, free it at the end."""
-    with engine.begin() as connection:
-        epochs = lease.acquire(connection, dossier_codes, work, holder=holder, now=clock.now(), ttl=ttl)
-        left = [code for code in dossier_codes if code not in epochs]
-        refused = dict.fromkeys(left, "another run") | lease.holders(connection, left, work)
     done = threading.Event()
     keeper = threading.Thread(target=_keep, args=(engine, holder, clock, ttl, done), name="lease-keeper", daemon=True)
-    keeper.start()
+    # Ctrl-C may come at any moment, right after the commit that takes the leases too.
     try:
+        with engine.begin() as connection:
+            epochs = lease.acquire(connection, dossier_codes, work, holder=holder, now=clock.now(), ttl=ttl)
+            left = [code for code in dossier_codes if code not in epochs]
+            refused = dict.fromkeys(left, "another run") | lease.holders(connection, left, work)
+        keeper.start()
         yield Held(epochs, refused)
     finally:
         done.set()
-        keeper.join()
+        if keeper.ident is not None:
+            keeper.join()
         with engine.begin() as connection:
             lease.release(connection, holders=[holder])
 
