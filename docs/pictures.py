@@ -48,6 +48,8 @@ def main(folder: Path) -> None:
     if browser is None:
         sys.exit(f"E-PIC-001 pictures: none of {', '.join(CHROMIUM)} is installed; install Chromium, then repeat")
     folder.mkdir(parents=True, exist_ok=True)
+    # An exit runs what stands in `finally`, a signal does not.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with demo_company() as address:
         try:
             take(address, browser, folder)
