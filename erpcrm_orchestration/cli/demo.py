@@ -49,7 +49,7 @@ CATCH_UP_AFTER = 18
 def demo_command(
     folder: Annotated[Path, typer.Argument(help="The company's configuration folder.")] = Path("config"),
     once: Annotated[bool, typer.Option("--once", help="End after the first full round.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Dagster UI; 0 takes a free one.")] = PORT,
 ) -> None:
     """Run the simulated company Meridian Pro on the embedded database, until Ctrl-C.
 

@@ -28,7 +28,7 @@ def refresh_command(
     create: Annotated[
         str, typer.Option("--create", metavar="CRM_PROJECT", help="Create what is missing, for this project.")
     ] = "",
-    timeout: Annotated[int, typer.Option(help="Seconds to wait for the daemon's run.")] = 120,
+    timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for the daemon's run.")] = 120,
 ) -> None:
     """Refresh dossiers now. With a daemon one run does it for all who ask at the same time; without one it is done here.
 

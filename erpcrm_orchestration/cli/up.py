@@ -31,7 +31,9 @@ Say = Callable[[str], None]
 Extra = Callable[[Deployment], dict[str, str]]
 
 
-def up_command(port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = PORT) -> None:
+def up_command(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Dagster UI.")] = PORT,
+) -> None:
     """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI.
 
     Example: erpcrm up --port 3000
