@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +49,7 @@ class Child:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, prepared beforehand, touches no lock
         )
         # A group keeps its number as long as somebody is in it; an empty one is forgotten before it is given to others.
         self._groups = [*(group for group in self._groups if _signal(group, 0)), self.process.pid]
@@ -132,3 +135,14 @@ def _signal(group: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+_system = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
+"""Source: prctl(2)."""
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end the program when we die, however we die: a second daemon would start everything twice."""
+    if _system is not None:
+        _system.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

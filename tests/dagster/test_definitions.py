@@ -65,7 +65,9 @@ def test_the_definitions_load_from_the_built_wheel(tmp_path: Path) -> None:
     unpacked = tmp_path / "site"
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(unpacked)], check=True)
     environment = {"PYTHONPATH": str(unpacked), "PATH": os.environ["PATH"]}
-    loaded = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.strip().startswith(str(unpacked))
 

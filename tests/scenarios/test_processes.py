@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -99,3 +100,27 @@ def test_a_program_that_keeps_ending_is_told_with_its_last_line(tmp_path: Path) 
         with pytest.raises(ProcessError) as refused:
             group.tend()
     assert str(refused.value) == f"E-RUN-003 server: it keeps ending: no licence; read {log}"
+
+
+HOLDER = """
+import os, pathlib, sys, time
+from erpcrm_orchestration.cli.processes import Child, Group
+child = Child("sleeper", [sys.executable, "-c", sys.argv[2]], dict(os.environ), pathlib.Path(sys.argv[1] + ".log"))
+with Group([child]):
+    path = pathlib.Path(sys.argv[1])
+    path.with_suffix(".tmp").write_text(str(child.process.pid))
+    path.with_suffix(".tmp").rename(path)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children with their parent")
+def test_F35_what_was_started_ends_also_when_the_starter_is_killed(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(told), SLEEP]) as holder:
+        wait_until(told.exists)
+        sleeper = int(told.read_text(encoding="utf-8"))
+        assert is_alive(sleeper)
+        holder.kill()
+        wait_until(lambda: not is_alive(sleeper))
+    assert holder.returncode == -signal.SIGKILL
