@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -94,8 +94,10 @@ class Child:
 class Group:
     """Children that live and die together; one that dies is started again, in the order given."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], *, keep: Callable[[], None] | None = None) -> None:
+        """`keep` is called at every look: what else must stay alive."""
         self.children = list(children)
+        self._keep = keep
 
     def __enter__(self) -> Group:
         try:
@@ -113,6 +115,8 @@ class Group:
         """Start again what died, and return the names; raise ProcessError for one that keeps dying."""
         for child in self.children:
             child.signal_groups(0)
+        if self._keep is not None:
+            self._keep()
         died = [child for child in self.children if not child.is_running]
         for child in died:
             now = time.monotonic()

@@ -22,7 +22,7 @@ from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.engine import VARIABLE, create_engine, parse_url, reported
 from erpcrm_orchestration.store.migrate import migrate
-from erpcrm_orchestration.store.single import only_one
+from erpcrm_orchestration.store.single import SoleDaemon, only_one
 
 PORT = 3000
 START_PATIENCE_S = 90
@@ -86,14 +86,14 @@ def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tupl
     try:
         say("database: starting")
         deployment = prepare(port)
-        with only_one(deployment.database):
+        with only_one(deployment.database) as sole:
             added = extra(deployment) if extra else {}
             children = deployment.children()
             for child in children:
                 child.environment = {**child.environment, **added}
             say("code server: starting")
             deployment.code_socket.unlink(missing_ok=True)
-            with Group(children[:1]) as group:
+            with Group(children[:1], keep=lambda: _keep(sole)) as group:
                 _wait_for_socket(deployment, children[0])
                 for child in children[1:]:
                     child.start()
@@ -118,6 +118,12 @@ def tend_until(stop: threading.Event, group: Group, *, say: Say) -> None:
     while not stop.wait(1):
         for name in group.tend():
             say(f"{name}: had ended, started again")
+
+
+def _keep(sole: SoleDaemon) -> None:
+    """Keep the lock; bring the embedded server back when it is gone: nobody else would."""
+    if not sole.keep() and _is_embedded():
+        embedded_server().start()
 
 
 def _is_embedded() -> bool:

@@ -11,21 +11,23 @@ import psycopg
 from psycopg.rows import TupleRow
 from sqlalchemy.engine import URL
 
-from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.domain.errors import InputError, StoreError
 from erpcrm_orchestration.store.engine import CONNECT_TIMEOUT_S, dsn, unreachable
 
 KEY = 0x4552504D
 """Key of the advisory lock ("ERPM")."""
 
 
-@contextmanager
-def only_one(url: URL) -> Iterator[None]:
-    """Hold the lock of this database for the block; InputError E-CLI-060 names pid and host of another holder.
+class SoleDaemon:
+    """The lock of one database. It belongs to a session: it goes when the process or the server dies, however it dies."""
 
-    The lock belongs to the session: it goes when the process dies, however it dies.
-    """
-    name = f"erpcrm up pid {os.getpid()} host {socket.gethostname()}"[:63]
-    with _connected(url, name) as connection:
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[TupleRow] | None = None
+
+    def take(self) -> None:
+        """Take the lock; InputError E-CLI-060 names pid and host of another holder."""
+        connection = _connected(self._url, f"erpcrm up pid {os.getpid()} host {socket.gethostname()}"[:63])
         taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (KEY,)).fetchone()
         if not taken or not taken[0]:
             holder = connection.execute(
@@ -34,13 +36,43 @@ def only_one(url: URL) -> Iterator[None]:
                 " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
                 (KEY,),
             ).fetchone()
+            connection.close()
             raise InputError(
                 "E-CLI-060",
-                f"database {url.database}",
+                f"database {self._url.database}",
                 f"a daemon runs already: {holder[0] if holder else 'another session'}",
                 "use that one, or stop it first",
             )
-        yield
+        self._connection = connection
+
+    def keep(self) -> bool:
+        """Take the lock again after the server was away; False while it is. InputError E-CLI-060 when another was faster."""
+        try:
+            if self._connection is not None:
+                self._connection.execute("SELECT 1")
+                return True
+            self.take()
+        except (psycopg.Error, StoreError):
+            self.release()
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@contextmanager
+def only_one(url: URL) -> Iterator[SoleDaemon]:
+    """Hold the lock of this database for the block; InputError E-CLI-060 names pid and host of another holder."""
+    sole = SoleDaemon(url)
+    sole.take()
+    try:
+        yield sole
+    finally:
+        sole.release()
 
 
 def is_held(url: URL) -> bool:
