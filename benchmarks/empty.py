@@ -6,7 +6,8 @@ import dagster as dg
 from erpcrm_orchestration.checks.supervision import DOSSIER_CHECK_SPECS
 from erpcrm_orchestration.dagster_internals import (
     latest_materializations,
-    log_evaluation,
+    log_evaluations,
+    log_materializations,
     partition_evaluation,
     pool_connections,
 )
@@ -24,23 +25,24 @@ class Codes(dg.Config):
 def tell(context: dg.OpExecutionContext, config: Codes) -> None:
     """Log one materialisation and every check of every partition, as the sweep does."""
     pool_connections(context.instance)
-    for code in config.dossiers:
-        context.log_event(dg.AssetMaterialization(KEY, partition=code))
+    log_materializations(context, [dg.AssetMaterialization(KEY, partition=code) for code in config.dossiers])
     ids = latest_materializations(context.instance, KEY, config.dossiers)
-    for code in config.dossiers:
-        for spec in DOSSIER_CHECK_SPECS:
-            evaluation = partition_evaluation(
-                asset_key=KEY,
-                check_name=spec.name,
-                partition=code,
-                passed=True,
-                severity=dg.AssetCheckSeverity.ERROR,
-                metadata={},
-                description=None,
-                run_id=context.run.run_id,
-                storage_id=ids.get(code),
-            )
-            log_evaluation(context, evaluation)
+    evaluations = [
+        partition_evaluation(
+            asset_key=KEY,
+            check_name=spec.name,
+            partition=code,
+            passed=True,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={},
+            description=None,
+            run_id=context.run.run_id,
+            storage_id=ids.get(code),
+        )
+        for code in config.dossiers
+        for spec in DOSSIER_CHECK_SPECS
+    ]
+    log_evaluations(context, evaluations)
 
 
 @dg.job(executor_def=dg.in_process_executor)

@@ -8,7 +8,13 @@ import dagster as dg
 
 from erpcrm_orchestration.assets.selection import DossierRefresh, Notification
 from erpcrm_orchestration.checks.supervision import DOSSIER_CHECK_SPECS, SUMMARY_SPEC, dossier_evaluations, summary
-from erpcrm_orchestration.dagster_internals import check_output, latest_materializations, log_evaluation, pool_connections
+from erpcrm_orchestration.dagster_internals import (
+    check_output,
+    latest_materializations,
+    log_evaluations,
+    log_materializations,
+    pool_connections,
+)
 from erpcrm_orchestration.domain.checks import SOURCE_IS_REACHABLE
 from erpcrm_orchestration.domain.supervision import Evaluations, InteractionState
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
@@ -65,15 +71,20 @@ def _refresh(
     pool_connections(context.instance)
     result = refresh(database.engine, codes, job)
     told = {code: state for code, state in result.states.items() if everything or state.report_due}
-    for state in told.values():
-        context.log_event(dg.AssetMaterialization(INTERACTION_STATE, partition=state.dossier_code, metadata=widget(state)))
+    materializations = [
+        dg.AssetMaterialization(INTERACTION_STATE, partition=code, metadata=widget(state)) for code, state in told.items()
+    ]
+    log_materializations(context, materializations)
     ids = latest_materializations(context.instance, INTERACTION_STATE, {*told, *result.failures})
     verdicts_of = {code: verdicts(state) for code, state in told.items()}
     verdicts_of |= {code: {SOURCE_IS_REACHABLE: failure_verdict(error)} for code, error in result.failures.items()}
-    for code, found in verdicts_of.items():
-        for evaluation in dossier_evaluations(code, found, run_id=context.run.run_id, storage_id=ids.get(code)):
-            log_evaluation(context, evaluation)
-    log_evaluation(context, summary(result.states.values(), result.failures))
+    evaluations = [
+        evaluation
+        for code, found in verdicts_of.items()
+        for evaluation in dossier_evaluations(code, found, run_id=context.run.run_id, storage_id=ids.get(code))
+    ]
+    # The summary comes last: Dagster shows the latest evaluation as the state of the asset.
+    log_evaluations(context, [*evaluations, summary(result.states.values(), result.failures)])
     mark_reported(database.engine, list(told), job)
     for code, reason in result.skipped.items():
         context.log.info(f"dossier {code} skipped: {reason}")

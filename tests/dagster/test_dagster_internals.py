@@ -10,10 +10,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.definitions.metadata import MetadataValue
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from erpcrm_orchestration import dagster_internals
 from erpcrm_orchestration.dagster_internals import (
@@ -21,7 +24,8 @@ from erpcrm_orchestration.dagster_internals import (
     check_output,
     is_alive,
     latest_materializations,
-    log_evaluation,
+    log_evaluations,
+    log_materializations,
     partition_evaluation,
     pool_connections,
 )
@@ -34,21 +38,11 @@ CHECK = "is_well"
 THINGS = dg.DynamicPartitionsDefinition(name="thing")
 
 
-@dg.asset(
-    key=KEY,
-    partitions_def=THINGS,
-    check_specs=[dg.AssetCheckSpec(CHECK, asset=KEY, partitions_def=THINGS)],
-    output_required=False,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-)
-def state(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-    """Log a materialisation and an evaluation for each partition; "b" is not well, and the evaluation of "c" has no target."""
-    keys = list(context.partition_keys)
-    for key in keys:
-        context.log_event(dg.AssetMaterialization(KEY, partition=key))
+def tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, keys: list[str]) -> None:
+    log_materializations(context, [dg.AssetMaterialization(KEY, partition=key) for key in keys])
     ids = latest_materializations(context.instance, KEY, keys)
-    for key in keys:
-        evaluation = partition_evaluation(
+    evaluations = [
+        partition_evaluation(
             asset_key=KEY,
             check_name=CHECK,
             partition=key,
@@ -59,7 +53,33 @@ def state(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
             run_id=context.run.run_id,
             storage_id=None if key == "c" else ids[key],
         )
-        log_evaluation(context, evaluation)
+        for key in keys
+    ]
+    log_evaluations(context, evaluations)
+
+
+@dg.op
+def tell_of_all(context: dg.OpExecutionContext) -> None:
+    """Tell of three partitions as a sweep does."""
+    tell(context, ["a", "b", "c"])
+
+
+@dg.job
+def sweep() -> None:
+    """A run of an op, with nothing planned."""
+    tell_of_all()
+
+
+@dg.asset(
+    key=KEY,
+    partitions_def=THINGS,
+    check_specs=[dg.AssetCheckSpec(CHECK, asset=KEY, partitions_def=THINGS)],
+    output_required=False,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def state(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+    """Log a materialisation and an evaluation for each partition; "b" is not well, and the evaluation of "c" has no target."""
+    tell(context, list(context.partition_keys))
     yield check_output(KEY, CHECK)
 
 
@@ -88,9 +108,49 @@ def test_the_evaluation_is_stored_with_severity_metadata_and_description(instanc
     result = dg.materialize([state], instance=instance, partition_key="b")
     (entry,) = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     assert entry.dagster_event is not None
-    told = entry.dagster_event.asset_check_evaluation_data
-    assert (told.partition, told.passed, told.severity, told.description) == ("b", False, dg.AssetCheckSeverity.WARN, "told")
-    assert told.metadata["count"] == dg.MetadataValue.int(3)
+    found = entry.dagster_event.asset_check_evaluation_data
+    assert (found.partition, found.passed, found.severity, found.description) == (
+        "b",
+        False,
+        dg.AssetCheckSeverity.WARN,
+        "told",
+    )
+    assert found.metadata["count"] == dg.MetadataValue.int(3)
+
+
+@pytest.mark.parametrize("batch_size", ["0", "1000"])
+def test_what_a_sweep_writes_in_bulk_are_the_rows_that_dagster_writes_one_by_one(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, batch_size: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch_size)
+    instance.add_dynamic_partitions("thing", ["a", "b", "c"])
+    tags = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"}
+    single = dg.materialize([state], instance=instance, tags=tags)
+    bulk = sweep.execute_in_process(instance=instance)
+    infos = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(KEY, CHECK)])
+    found = {one.partition_key: (one.latest_execution_status.value, one.is_current) for one in infos if one.partition_key}
+    assert found == {"a": ("SUCCEEDED", True), "b": ("FAILED", True), "c": ("SUCCEEDED", False)}
+    assert {one.latest_planned_run_id for one in infos if one.partition_key} == {bulk.run_id}
+    assert written(instance, bulk.run_id) == written(instance, single.run_id)
+    assert told(instance, bulk.run_id) == told(instance, single.run_id)
+
+
+def written(instance: dg.DagsterInstance, run_id: str) -> list[tuple[object, ...]]:
+    """Return the rows of the check executions, without what differs from run to run."""
+    table = AssetCheckExecutionsTable.c
+    columns = (table.asset_key, table.check_name, table.partition, table.execution_status)
+    given = (table.evaluation_event_storage_id.is_not(None), table.materialization_event_storage_id.is_not(None))
+    chosen = sa.select(*columns, *given).where(table.run_id == run_id, table.partition.is_not(None)).order_by(table.partition)
+    assert isinstance(instance.event_log_storage, SqlEventLogStorage)
+    with instance.event_log_storage.index_connection() as connection:
+        return [tuple(row) for row in connection.execute(chosen)]
+
+
+def told(instance: dg.DagsterInstance, run_id: str) -> list[tuple[object, ...]]:
+    """Return what the event log says of the evaluations of a run."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    events = [(entry.level, entry.dagster_event.asset_check_evaluation_data) for entry in entries if entry.dagster_event]
+    return [(level, one.partition, one.passed, one.severity, one.metadata, one.description) for level, one in events]
 
 
 def test_the_output_of_a_check_has_the_name_that_the_step_declares() -> None:
