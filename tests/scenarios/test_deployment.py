@@ -136,7 +136,12 @@ def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_re
     assert {name for name, ticks in found.items() if not ticks} <= {"observe_supervision_schedule", "purge_expired_schedule"}
     assert len(found) == 10
     assert {row.state for row in company.rows(schema.tick)} <= {"RAN", "REQUESTED", "SKIPPED"}
-    assert [run["status"] for run in deployment.runs() if run["jobName"] == "refresh_interaction_state"][-1] == "SUCCESS"
+
+    def succeeded() -> bool:
+        swept = [run["status"] for run in deployment.runs() if run["jobName"] == "refresh_interaction_state"]
+        return swept[-1] == "SUCCESS"
+
+    wait_for(succeeded, 60, "the first sweep ends well: it tells Dagster before it ends")
 
 
 def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: RunningDeployment) -> None:
