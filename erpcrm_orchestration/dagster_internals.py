@@ -27,7 +27,6 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import serialize_value
-from dagster_postgres import PostgresEventLogStorage
 
 PID = "pid"
 ROWS_AT_ONCE = 1000
@@ -99,7 +98,7 @@ def log_evaluations(context: StepContext, items: Sequence[dg.AssetCheckEvaluatio
     and go in by the thousand; a run of the asset has planned a row for each partition, which each evaluation has to find.
     """
     storage = context.instance.event_log_storage
-    if isinstance(context, dg.OpExecutionContext) and isinstance(storage, PostgresEventLogStorage):
+    if isinstance(context, dg.OpExecutionContext) and isinstance(storage, SqlEventLogStorage) and _is_postgres(storage):
         for begin in range(0, len(items), ROWS_AT_ONCE):
             _store_evaluations(context, storage, items[begin : begin + ROWS_AT_ONCE])
         return
@@ -107,8 +106,13 @@ def log_evaluations(context: StepContext, items: Sequence[dg.AssetCheckEvaluatio
         context.log_event(item)  # type: ignore[arg-type] # its annotation leaves out what its body takes
 
 
+def _is_postgres(storage: SqlEventLogStorage) -> bool:
+    """By name: its package costs every process that loads the definitions an import of psycopg2."""
+    return type(storage).__name__ == "PostgresEventLogStorage"
+
+
 def _store_evaluations(
-    context: dg.OpExecutionContext, storage: PostgresEventLogStorage, items: Sequence[dg.AssetCheckEvaluation]
+    context: dg.OpExecutionContext, storage: SqlEventLogStorage, items: Sequence[dg.AssetCheckEvaluation]
 ) -> None:
     """Write the rows that SqlEventLogStorage.store_event writes for new evaluations, in two statements."""
     entries = [_entry(context, item) for item in items]
