@@ -43,7 +43,7 @@ class Ratio:
         """Return a row of the table in docs/performance.md."""
         mark = "yes" if self.value <= self.aim else "**no**"
         return (
-            f"| {self.line} | {self.work} | {self.ours_s:.3f} | {self.floor_s:.3f} | **{self.value:.2f}** | {self.spread:.2f} | "
+            f"| {self.line} | {self.work} | {self.ours_s:.3f} | {self.floor_s:.3f} | **{self.value:.3g}** | {self.spread:.2f} | "
             f"<= {self.aim:g} | {mark} |"
         )
 
