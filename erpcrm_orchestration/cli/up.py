@@ -77,16 +77,19 @@ def prepare(port: int) -> Deployment:
 
 @contextmanager
 def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tuple[Deployment, Group]]:
-    """Run the deployment for the block; what was started here is stopped at its end, the embedded server too.
+    """Run the deployment for the block; at its end everything is stopped, the embedded server too.
+
+    The embedded server is ours once we hold the lock, also when an earlier command had left it running.
 
     `extra` may start more and return further environment variables for the programs.
     """
     port = free_port(port)
-    was_alive = not _is_embedded() or embedded_server().is_alive()
+    is_ours = _is_embedded() and not embedded_server().is_alive()
     try:
         say("database: starting")
         deployment = prepare(port)
         with only_one(deployment.database) as sole:
+            is_ours = _is_embedded()
             added = extra(deployment) if extra else {}
             children = deployment.children()
             for child in children:
@@ -101,7 +104,7 @@ def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tupl
                 _wait_for_port(deployment, children[-1])
                 yield deployment, group
     finally:
-        if not was_alive:
+        if is_ours:
             embedded_server().stop()
 
 
