@@ -21,7 +21,7 @@ from erpcrm_orchestration.cli.languages import Language, Translator
 from erpcrm_orchestration.cli.processes import Group
 from erpcrm_orchestration.cli.session import home
 from erpcrm_orchestration.cli.status import show_all
-from erpcrm_orchestration.cli.up import PORT, running, stop_on_signals
+from erpcrm_orchestration.cli.up import PORT, running, stop_on_signals, tend_until
 from erpcrm_orchestration.config.folder import read_folder
 from erpcrm_orchestration.demo.erp import DATABASE, SimulatedErp
 from erpcrm_orchestration.demo.mailbox import MailboxFolder, mail_server
@@ -70,7 +70,7 @@ def demo_command(
             company.show(deployment, mailbox)
             if not once:
                 console.print("The company lives on. [bold]Ctrl-C[/] stops everything.")
-                _tend(stop, group, console)
+                tend_until(stop, group, say=console.print)
     console.print("stopped")
 
 
@@ -178,9 +178,3 @@ class Company:
 
 def _progress(found: list[Milestone], missing: list[str]) -> str:
     return f"{len(found) - len(missing)} of {len(found)}: waiting until {missing[0]}"
-
-
-def _tend(stop: threading.Event, group: Group, console: Console) -> None:
-    while not stop.wait(1):
-        for name in group.tend():
-            console.print(f"{name}: had ended, started again")
