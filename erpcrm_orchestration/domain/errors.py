@@ -5,6 +5,7 @@ ErpcrmError             one line: `E-AREA-nnn where: what was found; what to do`
 |- SourceError          a system outside does not answer as it should      exit code 3
 |  |- TransientFailure  worth another attempt: timeout, 5xx, connection lost
 |  `- PermanentFailure  will fail again until somebody changes something
+|     `- CredentialsRefused  the connection stops: 401, 403
 |- StoreError           our own database                                   exit code 4
 |  `- FenceError        somebody else holds the lease now: nothing was written
 `- Findings             several of the above, reported together
@@ -44,11 +45,19 @@ class SourceError(ErpcrmError):
 
 
 class TransientFailure(SourceError):
-    """Worth another attempt."""
+    """Worth another attempt. `retry_after_s` is when the other side wishes it, None when it says nothing."""
+
+    def __init__(self, code: str, where: str, found: str, remedy: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(code, where, found, remedy)
+        self.retry_after_s = retry_after_s
 
 
 class PermanentFailure(SourceError):
     """Fails again until somebody changes something."""
+
+
+class CredentialsRefused(PermanentFailure):
+    """The other side does not let us in: everything with it stops until somebody changes the credentials."""
 
 
 class StoreError(ErpcrmError):
