@@ -101,6 +101,30 @@ call_target = sa.Table(
     schema="hub",
 )
 
+connector = sa.Table(
+    "connector",
+    metadata,
+    sa.Column("connector_code", sa.Text, primary_key=True),
+    sa.Column("definition", JSONB, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    schema="hub",
+)
+
+connection = sa.Table(
+    "connection",
+    metadata,
+    sa.Column("connection_code", sa.Text, primary_key=True),
+    _dossier(),
+    sa.Column("system_code", sa.Text, nullable=False),
+    sa.Column("connector_code", sa.Text, sa.ForeignKey("hub.connector.connector_code"), nullable=False),
+    sa.Column("definition", JSONB, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.UniqueConstraint("dossier_code", "system_code"),
+    schema="hub",
+)
+"""`system_code` is the role of the system in its dossier: shop, crm, erp."""
+
 mail_group = sa.Table(
     "mail_group",
     metadata,
@@ -276,10 +300,18 @@ source_cursor = sa.Table(
     sa.Column("last_failure_at", Instant),
     sa.Column("last_failure", sa.Text),
     sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("last_key", sa.Text),
+    sa.Column("stopped_at", Instant),
+    sa.Column("stopped_reason", sa.Text),
     sa.PrimaryKeyConstraint("dossier_code", "source_code", "stream"),
     sa.CheckConstraint("overlap_s >= 0", name="overlap_range"),
+    sa.CheckConstraint("(stopped_at IS NULL) = (stopped_reason IS NULL)", name="stopped_has_reason"),
     schema="flow",
 )
+"""`source_code` is the code of a source, or `connection:<code>`. `last_key`: the greatest key of an append-only stream.
+
+A stream with `stopped_at` is not read until a person lets it go on.
+"""
 
 intake_reject = sa.Table(
     "intake_reject",
