@@ -147,6 +147,8 @@ class FieldMap:
     """What a word that `values` does not have becomes; None rejects the record, "=" keeps the word."""
     factor: str | None = None
     """A decimal that a number is multiplied with, for instance "0.01" for cents."""
+    lookup: str | None = None
+    """A kind of value mapping, for instance `unit`: a word that has no mapping yet lets the record wait for a person."""
     zone: str = "UTC"
     fields: Mapping[str, FieldMap] = field(default_factory=dict)
     """The parts of an address; then `path` is the place they are below, or None for the record itself."""

@@ -28,13 +28,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """`refers_to` names the entity of a REFERENCE. `places` are the digits after the point of a DECIMAL."""
+    """`refers_to` names the entity of a REFERENCE."""
 
     name: str
     kind: Kind = Kind.TEXT
     required: bool = False
     refers_to: str | None = None
-    places: int = 2
 
     @property
     def column(self) -> str:
@@ -132,7 +131,7 @@ PRODUCT = Entity(
     (
         *_text("sku", "name", "type", "status", "unit"),
         *_money("price", "regular_price"),
-        Field("stock_quantity", Kind.DECIMAL, places=6),
+        Field("stock_quantity", Kind.DECIMAL),
         Field("parent", Kind.REFERENCE, refers_to="product"),
         *_at("created_at"),
     ),
@@ -147,8 +146,8 @@ PRODUCT = Entity(
 _LINE = (
     Field("product", Kind.REFERENCE, refers_to="product"),
     *_text("sku", "name", "unit"),
-    Field("quantity", Kind.DECIMAL, required=True, places=6),
-    Field("unit_price", Kind.DECIMAL, places=6),
+    Field("quantity", Kind.DECIMAL, required=True),
+    Field("unit_price", Kind.DECIMAL),
     *_money("subtotal", "total", "tax_total"),
 )
 

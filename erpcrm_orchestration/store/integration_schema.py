@@ -26,21 +26,19 @@ TYPES: Mapping[Kind, TypeEngine[Any]] = {
     Kind.CURRENCY: sa.Text(),
     Kind.ADDRESS: sa.Text(),
     Kind.INTEGER: sa.BigInteger(),
+    Kind.DECIMAL: sa.Numeric(),
     Kind.REFERENCE: sa.BigInteger(),
     Kind.INSTANT: Instant,
     Kind.DATE: sa.Date(),
     Kind.BOOLEAN: sa.Boolean(),
     Kind.JSON: JSON(),
 }
-
-
-def _type(field: Field) -> TypeEngine[Any]:
-    return sa.Numeric(24, field.places) if field.kind is Kind.DECIMAL else TYPES[field.kind]
+"""Decimals keep the digits they came with; NaN and the infinities, which numeric admits, fail the check `finite`."""
 
 
 def _columns(fields: Sequence[Field]) -> Iterator[sa.Column[Any]]:
     for field in fields:
-        yield sa.Column(field.column, _type(field), nullable=not field.required)
+        yield sa.Column(field.column, TYPES[field.kind], nullable=not field.required)
 
 
 def _constraints(fields: Sequence[Field]) -> Iterator[sa.Constraint]:
@@ -56,7 +54,7 @@ def _constraints(fields: Sequence[Field]) -> Iterator[sa.Constraint]:
             )
     numbers = [field.column for field in fields if field.kind is Kind.DECIMAL]
     if numbers:
-        yield sa.CheckConstraint(" AND ".join(f"{name} <> 'NaN'" for name in numbers), name="numbers")
+        yield sa.CheckConstraint(" AND ".join(f"abs({name}) < 1e18" for name in numbers), name="finite")
 
 
 def _entity_table(entity: Entity) -> sa.Table:
