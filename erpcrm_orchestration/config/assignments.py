@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from erpcrm_orchestration.config.faults import field_at, members
-from erpcrm_orchestration.config.folder import Reading, laid_over, read_documents
+from erpcrm_orchestration.config.folder import Reading, read_documents
 from erpcrm_orchestration.config.models import DossierPart
 from erpcrm_orchestration.config.places import Document, Path, Place
 from erpcrm_orchestration.config.plain import plain
+from erpcrm_orchestration.config.presets import laid_over
 from erpcrm_orchestration.config.scalars import BOOLEANS, NOTHING, WHOLE
 from erpcrm_orchestration.domain.configuration import Dossier
 from erpcrm_orchestration.domain.errors import InputError

@@ -18,7 +18,9 @@ KINDS = {
     "call_targets": "call_target",
     "dataset_types": "dataset_type",
     "sources": "source",
+    "connectors": "connector",
     "dossiers": "dossier",
+    "connections": "connection",
 }
 """The name of one entry of each section, as the audit trail calls it."""
 
@@ -27,7 +29,7 @@ SCHEDULE_FIELDS = frozenset(
 )
 """A dossier whose change touches one of these is due at other instants from now on."""
 
-SECRET_FIELDS = frozenset({"password", "url", "user", "headers"})
+SECRET_FIELDS = frozenset({"password", "url", "user", "headers", "credentials", "webhook_secret"})
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,19 @@ def _differences(section: str, old: dict[str, Any], new: dict[str, Any]) -> Iter
 
 def _fields(before: object, after: object, section: str) -> Iterator[FieldChange]:
     code = CODES[section]
-    old = dict(_flat(plain(before, defaults=True, without=code))) if before is not None else {}
-    new = dict(_flat(plain(after, defaults=before is not None, without=code)))
-    for name in sorted(old.keys() | new.keys()):
+    old, old_said = _values(before, code)
+    new, new_said = _values(after, code)
+    for name in sorted(old_said | new_said):
         if old.get(name) != new.get(name):
             yield FieldChange(name, old.get(name), new.get(name))
+
+
+def _values(found: object, code: str) -> tuple[dict[str, Any], set[str]]:
+    """Return the value of every field, and the names of those that are not at their default."""
+    if found is None:
+        return {}, set()
+    every = dict(_flat(plain(found, defaults=True, without=code)))
+    return every, {name for name, _ in _flat(plain(found, defaults=False, without=code))}
 
 
 def _flat(content: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

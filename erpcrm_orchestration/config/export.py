@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
-from erpcrm_orchestration.config.plain import CODES, entries, plain
+from erpcrm_orchestration.config.plain import CODES, Plain, entries, plain
+from erpcrm_orchestration.config.presets import beyond_preset
 from erpcrm_orchestration.config.scalars import is_plain_text
 from erpcrm_orchestration.domain.configuration import Configuration, Dossier
+from erpcrm_orchestration.domain.connection import Connector
 
 SCHEMA_LINE = "# yaml-language-server: $schema=schema.json\n"
 FILES = {
@@ -19,7 +21,9 @@ FILES = {
     "targets.yaml": ("call_targets",),
     "dataset_types.yaml": ("dataset_types",),
     "sources.yaml": ("sources",),
+    "connectors.yaml": ("connectors",),
     "dossiers.yaml": ("dossiers",),
+    "connections.yaml": ("connections",),
 }
 """The files of an exported folder, each with its sections."""
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
@@ -33,9 +37,14 @@ def to_yaml(configuration: Configuration, sections: tuple[str, ...] = tuple(CODE
         if section == "general" and found:
             data[section] = plain(found["general"], defaults=False)
         elif found:
-            data[section] = {code: plain(one, defaults=False, without=CODES[section]) for code, one in sorted(found.items())}
+            data[section] = {code: _said(one, CODES[section]) for code, one in sorted(found.items())}
     body = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120) if data else ""
     return SCHEMA_LINE + body
+
+
+def _said(found: object, code: str) -> Plain:
+    content = plain(found, defaults=False, without=code)
+    return beyond_preset(content) if isinstance(found, Connector) else content
 
 
 def to_files(configuration: Configuration) -> dict[str, str]:

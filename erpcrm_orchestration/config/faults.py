@@ -31,7 +31,7 @@ _RULES = {
     "model_type": "a mapping",
     "tuple_type": "a list",
 }
-_SECRET_FIELDS = frozenset({"password", "url", "user", "headers"})
+_SECRET_FIELDS = frozenset({"password", "url", "user", "headers", "credentials", "webhook_secret"})
 
 
 def explain(model: type[BaseModel], details: ErrorDetails) -> tuple[str, Path, str, str]:

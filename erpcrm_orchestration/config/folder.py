@@ -13,7 +13,7 @@ from erpcrm_orchestration.config.faults import explain
 from erpcrm_orchestration.config.kinds import CODE, DOSSIER_CODE
 from erpcrm_orchestration.config.models import DEFAULTS, SECTIONS
 from erpcrm_orchestration.config.places import Document, Fault, Path, Place, fault, shown
-from erpcrm_orchestration.config.plain import Plain
+from erpcrm_orchestration.config.presets import laid_over, with_preset
 from erpcrm_orchestration.config.strict_yaml import parse, read_file
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
@@ -143,7 +143,8 @@ def _entries(reading: Reading, section: str) -> Iterator[Any]:
         if _is_code(reading, section, code):
             raw = {} if content[code] is None else content[code]
             defaults = reading.document.data.get(DEFAULTS.get(section, "")) or {}
-            yield from _validated(reading, (section, code), laid_over(defaults, raw), {code_name: code})
+            raw = with_preset(raw) if section == "connectors" else laid_over(defaults, raw)
+            yield from _validated(reading, (section, code), raw, {code_name: code})
 
 
 def _validated(reading: Reading, path: Path, raw: object, codes: dict[str, Any]) -> Iterator[Any]:
@@ -169,16 +170,6 @@ def _located(reading: Reading, code: str, path: Path, found: str, remedy: str) -
 def _inherits_distrust(reading: Reading, path: Path) -> bool:
     inherited = inherited_path(path)
     return inherited is not None and reading.document.is_distrusted(inherited)
-
-
-def laid_over(below: Plain, above: Plain) -> Plain:
-    """Return mappings merged key by key; anything else above replaces what is below."""
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    merged = dict(below)
-    for key, content in above.items():
-        merged[key] = laid_over(below[key], content) if key in below else content
-    return merged
 
 
 def _is_code(reading: Reading, section: str, code: str | int) -> bool:

@@ -9,6 +9,8 @@ from pydantic.json_schema import models_json_schema
 
 from erpcrm_orchestration.config.models import DEFAULTS, SECTIONS
 
+PARTIAL = ("CallPart", "ChildMapPart", "MappingPart", "ReadingPart")
+"""What may be written in part, because a preset brings the rest."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -30,8 +32,8 @@ def _schema() -> dict[str, Any]:
         entry = dict(definitions["$defs"][model.__name__])
         entry.pop("required", None)
         properties[name] = entry | {"description": f"what all {section} have unless they say otherwise"}
-    for section in DEFAULTS:
-        definitions["$defs"][SECTIONS[section][0].__name__].pop("required", None)
+    for name in (*(SECTIONS[section][0].__name__ for section in DEFAULTS), *PARTIAL):
+        definitions["$defs"][name].pop("required", None)
     return {
         "$schema": DRAFT,
         "title": "Configuration of erpcrm-orchestration",

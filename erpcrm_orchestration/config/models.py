@@ -6,11 +6,11 @@ Defaults come from domain.configuration. Codes are the keys of mappings, so that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from erpcrm_orchestration.config.connection_models import ConnectionPart, ConnectorPart
 from erpcrm_orchestration.config.kinds import (
     WORD,
     Address,
@@ -26,52 +26,8 @@ from erpcrm_orchestration.config.kinds import (
     TimeOfDay,
     TimeZone,
 )
+from erpcrm_orchestration.config.part import Columns, Part, Value, as_value, given
 from erpcrm_orchestration.domain import configuration as value
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Value = Any
-"""A value of the domain, of the class that belongs to the model."""
-
-
-def given(kind: type[DataclassInstance], name: str) -> Value:
-    """Return the default that the domain gives a field."""
-    field = next(one for one in fields(kind) if one.name == name)
-    if field.default is not MISSING:
-        return field.default
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    raise TypeError(f"{kind.__name__}.{name} has no default")
-
-
-class Part(BaseModel):
-    """A mapping of the YAML that becomes a value of the domain. `value_type` is that value's class."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    value_type: ClassVar[type[Any]]
-
-    def to_value(self, **codes: Value) -> Value:
-        """Return the value of the domain; what the YAML does not say keeps the domain's default."""
-        arguments = {name: _value(getattr(self, name)) for name in self.model_fields_set}
-        return self.value_type(**codes, **arguments)
-
-
-class Columns(Part):
-    """A mapping of our names to the columns of a table; it becomes a mapping of those that are given."""
-
-    def to_value(self, **codes: Value) -> dict[str, str]:
-        return {name: getattr(self, name) for name in type(self).model_fields if getattr(self, name) is not None}
-
-
-def _value(found: object) -> Value:
-    if isinstance(found, Part):
-        return found.to_value()
-    if isinstance(found, list):
-        return tuple(_value(one) for one in found)
-    if isinstance(found, dict):
-        return {key: tuple(one) if isinstance(one, list) else one for key, one in found.items()}
-    return found
 
 
 class WatcherPart(Part):
@@ -131,7 +87,7 @@ class GeneralPart(Part):
     mail: MailPart = Field(MailPart(), description="the mail server")
 
     def to_value(self, **codes: Value) -> value.GeneralParameters:
-        arguments = {name: _value(getattr(self, name)) for name in self.model_fields_set if name != "watchers"}
+        arguments = {name: as_value(getattr(self, name)) for name in self.model_fields_set if name != "watchers"}
         watchers = tuple(self.watchers.get(code, WatcherPart()).to_value(code=code) for code in value.WatcherCode)
         return value.GeneralParameters(watchers=watchers, **arguments)
 
@@ -260,7 +216,7 @@ class TablePart(Part):
     where: dict[Identifier, str] = Field({}, description="column and value; {dossier} stands for the dossier code")
 
     def to_value(self, **codes: Value) -> Value:
-        arguments = {name.rstrip("_"): _value(getattr(self, name)) for name in self.model_fields_set}
+        arguments = {name.rstrip("_"): as_value(getattr(self, name)) for name in self.model_fields_set}
         return self.value_type(**codes, **arguments)
 
 
@@ -298,7 +254,7 @@ class SourcePart(Part):
     tasks: TaskPart | None = Field(None, description="the table of inter-company tasks")
 
     def to_value(self, **codes: Value) -> value.Source:
-        arguments = {name: _value(getattr(self, name)) for name in self.model_fields_set if name != "datasets"}
+        arguments = {name: as_value(getattr(self, name)) for name in self.model_fields_set if name != "datasets"}
         streams = tuple(part.to_value(stream=name) for name, part in self.datasets.items())
         return value.Source(datasets=streams, **codes, **arguments)
 
@@ -356,8 +312,14 @@ SECTIONS: Mapping[str, tuple[type[Part], str]] = {
     "call_targets": (CallTargetPart, "target_code"),
     "dataset_types": (DatasetTypePart, "type_code"),
     "sources": (SourcePart, "source_code"),
+    "connectors": (ConnectorPart, "connector_code"),
     "dossiers": (DossierPart, "dossier_code"),
+    "connections": (ConnectionPart, "connection_code"),
 }
 """Every top-level key with its model and the name of its code; `general` has none."""
-DEFAULTS: Mapping[str, str] = {"dossiers": "dossier_defaults", "sources": "source_defaults"}
+DEFAULTS: Mapping[str, str] = {
+    "dossiers": "dossier_defaults",
+    "sources": "source_defaults",
+    "connections": "connection_defaults",
+}
 """Sections with the key below which stands what all of their entries have unless they say otherwise."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from erpcrm_orchestration.config.kinds import DAYS
 from erpcrm_orchestration.domain import configuration as value
+from erpcrm_orchestration.domain.connection import ChildMap, ConnectorEntity, FieldMap, Follow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,7 +23,9 @@ CODES = {
     "call_targets": "target_code",
     "dataset_types": "type_code",
     "sources": "source_code",
+    "connectors": "connector_code",
     "dossiers": "dossier_code",
+    "connections": "connection_code",
 }
 """Sections in the order in which they refer to each other, with the name of their code."""
 
@@ -36,6 +39,9 @@ _KEYED = {
     value.DatasetField: "name",
     value.AutomatonState: "state_number",
     value.DatasetMapping: "stream",
+    ConnectorEntity: "name",
+    Follow: "into",
+    ChildMap: "child",
 }
 """What stands in a tuple here and below its code in the YAML."""
 
@@ -44,6 +50,8 @@ def plain(found: object, *, defaults: bool, without: str = "") -> Plain:
     """Return a value as mappings, lists, texts, numbers and booleans; with `defaults` also what is not said."""
     if type(found) in _AS_IT_IS:
         return found
+    if isinstance(found, FieldMap):
+        return _field_map(found)
     if is_dataclass(found) and not isinstance(found, type):
         return _mapping(found, defaults=defaults, without=without)
     if isinstance(found, Mapping):
@@ -51,6 +59,12 @@ def plain(found: object, *, defaults: bool, without: str = "") -> Plain:
     if isinstance(found, tuple):
         return _list(found, defaults=defaults)
     return _scalar(found)
+
+
+def _field_map(found: FieldMap) -> Plain:
+    """Return the path alone when there is nothing else; a table of defaults for every field would hide what is said."""
+    said = _mapping(found, defaults=False, without="")
+    return said["path"] if said.keys() == {"path"} else said
 
 
 def _scalar(found: object) -> Plain:

@@ -11,6 +11,7 @@ from erpcrm_orchestration.config.places import Fault, Path, Place
 from erpcrm_orchestration.config.plain import CODES, entries
 from erpcrm_orchestration.config.references import references_of
 from erpcrm_orchestration.domain.configuration import Configuration
+from erpcrm_orchestration.domain.connection import Connection, Connector
 from erpcrm_orchestration.domain.errors import did_you_mean
 
 UNKNOWN_REFERENCE = "E-CFG-003"
@@ -23,7 +24,9 @@ _NOUNS = {
     "call_targets": "call target",
     "dataset_types": "dataset type",
     "sources": "source",
+    "connectors": "connector",
     "dossiers": "dossier",
+    "connections": "connection",
 }
 
 
@@ -37,6 +40,8 @@ class Known:
     codes: Mapping[str, frozenset[str]]
     is_whole: bool = True
     tolerates_defaults: bool = False
+    connections: tuple[Connection, ...] = ()
+    connectors: tuple[Connector, ...] = ()
 
     @classmethod
     def nothing(cls) -> Known:
@@ -47,7 +52,8 @@ class Known:
     def of(cls, configuration: Configuration) -> Known:
         """What a configuration brings."""
         codes = {section: frozenset(entries(configuration, section)) for section in CODES}
-        return cls(codes | {"mail_groups": codes["mail_groups"] | _aliases(configuration)})
+        groups = {"mail_groups": codes["mail_groups"] | _aliases(configuration)}
+        return cls(codes | groups, connections=configuration.connections, connectors=configuration.connectors)
 
 
 def reference_faults(reading: Reading, known: Known) -> tuple[list[Fault], list[Fault]]:

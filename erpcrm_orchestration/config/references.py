@@ -10,7 +10,7 @@ from erpcrm_orchestration.config.places import Path
 from erpcrm_orchestration.config.plain import CODES, entries
 from erpcrm_orchestration.domain.configuration import Configuration, Dossier, Source
 
-PRUNABLE = ("mail_groups", "mail_templates", "call_targets", "dataset_types", "sources")
+PRUNABLE = ("mail_groups", "mail_templates", "call_targets", "dataset_types", "sources", "connectors", "connections")
 """Sections whose entries may be removed; dossiers never are."""
 
 
@@ -24,6 +24,9 @@ def references_of(configuration: Configuration) -> Iterator[tuple[Path, str, str
         yield from _source_references(source)
     for dossier in configuration.dossiers:
         yield from _dossier_references(dossier)
+    for connection in configuration.connections:
+        yield ("connections", connection.connection_code, "connector"), "connectors", connection.connector
+        yield ("connections", connection.connection_code, "dossier"), "dossiers", connection.dossier
 
 
 def _source_references(source: Source) -> Iterator[tuple[Path, str, str]]:

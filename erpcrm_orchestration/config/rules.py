@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from erpcrm_orchestration.config.automaton_rules import automaton_faults
+from erpcrm_orchestration.config.connection_rules import connection_faults
+from erpcrm_orchestration.config.connector_rules import connector_faults, connector_warnings, environment_faults
 from erpcrm_orchestration.config.folder import Reading, dossier_code_fault
 from erpcrm_orchestration.config.places import Fault, Path
 from erpcrm_orchestration.config.reference_rules import Known, reference_faults
@@ -61,6 +63,14 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
         yield from dossier_faults(reading, dossier)
     yield from _shared_folders(reading)
     yield from _group_faults(reading)
+    yield from _integration_faults(reading, known)
+
+
+def _integration_faults(reading: Reading, known: Known) -> Iterator[Fault]:
+    for connector in reading.configuration.connectors:
+        yield from connector_faults(reading, connector)
+        yield from environment_faults(reading, connector)
+    yield from connection_faults(reading, known)
 
 
 def _warnings(reading: Reading) -> Iterator[Fault]:
@@ -69,6 +79,8 @@ def _warnings(reading: Reading) -> Iterator[Fault]:
         if "/" not in zone and zone != "UTC":
             yield reading.refuse("E-CFG-044", path, f"{zone} names no place", "write a zone as Europe/Paris")
     yield from _idle(reading)
+    for connector in configuration.connectors:
+        yield from connector_warnings(reading, connector)
 
 
 def _idle(reading: Reading) -> Iterator[Fault]:
@@ -89,6 +101,7 @@ def _zones(configuration: Configuration) -> Iterator[tuple[Path, str]]:
         yield ("general", "mail", "calendar", "time_zone"), configuration.general.mail.calendar.time_zone
     yield from ((("sources", one.source_code, "time_zone"), one.time_zone) for one in configuration.sources)
     yield from ((("dossiers", one.dossier_code, "time_zone"), one.time_zone) for one in configuration.dossiers)
+    yield from ((("connections", one.connection_code, "time_zone"), one.time_zone) for one in configuration.connections)
 
 
 def dossier_faults(reading: Reading, dossier: Dossier) -> Iterator[Fault]:

@@ -13,7 +13,12 @@ SECRET_KEY = re.compile(r"pass(word|wd|phrase)?$|secret|token|authori[sz]ation|a
 URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@:]*:(?P<secret>[^\s@]*)@", re.IGNORECASE)
 URL_QUERY = re.compile(r"[?&](?:[a-z_-]*(?:password|passwd|pwd|secret|token|api[-_]?key))=(?P<secret>[^&\s]*)", re.IGNORECASE)
 SCHEMES = frozenset({"", "basic", "bearer", "digest", "token", "apikey"})
-_NOT_SECRET = frozenset({"columns", "payload", "where", "states", "fields", "outcomes", "parameters"})
+TEMPLATE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_.-]*\}")
+_SCHEME = re.compile(r"[A-Za-z]{0,12}:?")
+"""The word of a scheme that a connector's header may have beside its {name}."""
+_NAMES = frozenset({"token_path"})
+"""Keys that are called like a secret and hold the way to one."""
+_NOT_SECRET = frozenset({"columns", "payload", "where", "states", "fields", "outcomes", "parameters", "values", "refuse_when"})
 """Below these stand names and words of other programs."""
 
 
@@ -53,11 +58,12 @@ def _texts(content: object, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _is_literal_secret(path: Path, text: str) -> bool:
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
-    named = SECRET_KEY.search(key) is not None and len(path) > 2 and not _NOT_SECRET & set(path)
-    if named and not _is_reference(text):
+    named = SECRET_KEY.search(key) is not None and len(path) > 2 and not _NOT_SECRET & set(path) and key not in _NAMES
+    named = named or _is_credential(path)
+    if named and not _is_kept_elsewhere(path, text):
         return True
     return any(
-        found["secret"] and not _is_reference(found["secret"])
+        found["secret"] and not _is_kept_elsewhere(path, found["secret"])
         for pattern in (URL_PASSWORD, URL_QUERY)
         for found in pattern.finditer(text)
     )
@@ -66,6 +72,17 @@ def _is_literal_secret(path: Path, text: str) -> bool:
 def _is_reference(text: str) -> bool:
     """True when the text is references and at most the word of an authorisation scheme."""
     return bool(references(text)) and REFERENCE.sub("", text).strip().casefold() in SCHEMES
+
+
+def _is_credential(path: Path) -> bool:
+    """True for whatever stands below the credentials of a connection, whatever its name."""
+    return path[0] in ("connections", "connection_defaults") and "credentials" in path
+
+
+def _is_kept_elsewhere(path: Path, text: str) -> bool:
+    """True for a reference, and in a connector for a {name} of its connections' credentials."""
+    rest = TEMPLATE.sub("", text)
+    return _is_reference(text) or (path[0] == "connectors" and rest != text and _SCHEME.fullmatch(rest.strip()) is not None)
 
 
 def _variable(path: Path) -> str:

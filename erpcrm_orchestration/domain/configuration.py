@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from enum import StrEnum
 
+from erpcrm_orchestration.domain.connection import Connection, Connector
+
 
 class ProcessState(StrEnum):
     """Only an ACTIVE process is started by its schedule."""
@@ -342,4 +344,6 @@ class Configuration:
     call_targets: tuple[CallTarget, ...] = ()
     dataset_types: tuple[DatasetType, ...] = ()
     sources: tuple[Source, ...] = ()
+    connectors: tuple[Connector, ...] = ()
     dossiers: tuple[Dossier, ...] = ()
+    connections: tuple[Connection, ...] = ()

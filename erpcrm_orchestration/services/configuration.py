@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from erpcrm_orchestration.config.references import removable
 from erpcrm_orchestration.config.rules import check, require_free_code
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Configuration
+from erpcrm_orchestration.domain.connection import Connection
 from erpcrm_orchestration.domain.errors import Findings
 from erpcrm_orchestration.store import configuration as stored
 from erpcrm_orchestration.store import configuration_write as write
@@ -32,7 +33,10 @@ _TABLES = {
     "call_targets": schema.call_target,
     "dataset_types": schema.dataset_type,
     "sources": schema.source,
+    "connectors": schema.connector,
+    "connections": schema.connection,
 }
+"""The sections whose entries may be removed: what refers to others stands after them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ def current_configuration(connection: sa.Connection) -> Configuration:
         call_targets=_in_order(stored.load_call_targets(connection)),
         dataset_types=_in_order(stored.load_dataset_types(connection)),
         sources=_in_order(stored.load_sources(connection)),
+        connectors=_in_order(stored.load_connectors(connection)),
         dossiers=tuple(load_dossiers(connection).values()),
+        connections=_in_order(stored.load_connections(connection)),
     )
 
 
@@ -91,6 +97,7 @@ def export(engine: sa.Engine, *, dossier: str | None = None, code: str | None = 
 
 def write_changes(connection: sa.Connection, changes: Sequence[Change], *, now: datetime, actor: str) -> None:
     """Write the changes and their audit rows in the caller's transaction."""
+    _clear_connections(connection, changes)
     for section in CODES:
         written = [change for change in changes if change.section == section and change.after is not None]
         if written:
@@ -102,13 +109,31 @@ def write_changes(connection: sa.Connection, changes: Sequence[Change], *, now: 
     record_changes(connection, [_audit_row(change) for change in changes], now=now, actor=actor)
 
 
+def _clear_connections(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    """Delete connections that go or become another system, so that two may change places; nothing refers to their rows."""
+    codes = [
+        change.code
+        for change in changes
+        if change.section == "connections"
+        and change.before is not None
+        and (change.after is None or _place(change.after) != _place(change.before))
+    ]
+    if codes:
+        write.remove_codes(connection, schema.connection, codes)
+
+
+def _place(one: Connection) -> tuple[str, str]:
+    return one.dossier, one.system
+
+
 def _planned(connection: sa.Connection, reading: Reading, *, prune: bool) -> Outcome:
     current = current_configuration(connection)
-    checked = check(reading, Known.of(current))
-    if checked.errors:
-        raise Findings(checked.errors)
     wanted = reading.configuration
     remove = removable(current, wanted, held_codes(connection)) if prune else frozenset()
+    stays = tuple(one for one in current.connections if ("connections", one.connection_code) not in remove)
+    checked = check(reading, replace(Known.of(current), connections=stays))
+    if checked.errors:
+        raise Findings(checked.errors)
     return Outcome(compare(current, wanted, remove=remove), checked.warnings)
 
 
@@ -127,6 +152,10 @@ def _write(connection: sa.Connection, section: str, changes: Sequence[Change], n
             write.write_dataset_types(connection, values, now=now)
         case "sources":
             write.write_sources(connection, values, now=now)
+        case "connectors":
+            write.write_connectors(connection, values, now=now)
+        case "connections":
+            write.write_connections(connection, values, now=now)
         case "dossiers":
             moved = [change.code for change in changes if change.moves_schedule]
             upsert_dossiers(connection, values, moved=moved, now=now)

@@ -17,6 +17,7 @@ from erpcrm_orchestration.domain.configuration import (
     MailTemplate,
     Source,
 )
+from erpcrm_orchestration.domain.connection import Connection, Connector
 from erpcrm_orchestration.store import schema
 
 
@@ -43,6 +44,18 @@ def load_call_targets(connection: sa.Connection) -> dict[str, CallTarget]:
     """Return every call target by its code; `${env:NAME}` is still unresolved in it."""
     rows = connection.execute(sa.select(schema.call_target.c.target_code, schema.call_target.c.definition))
     return {row.target_code: adapter(CallTarget).validate_python(row.definition) for row in rows}
+
+
+def load_connectors(connection: sa.Connection) -> dict[str, Connector]:
+    """Return every connector by its code, with what its kind brought when it was applied."""
+    rows = connection.execute(sa.select(schema.connector.c.connector_code, schema.connector.c.definition))
+    return {row.connector_code: adapter(Connector).validate_python(row.definition) for row in rows}
+
+
+def load_connections(connection: sa.Connection) -> dict[str, Connection]:
+    """Return every connection by its code; `${env:NAME}` is still unresolved in it."""
+    rows = connection.execute(sa.select(schema.connection.c.connection_code, schema.connection.c.definition))
+    return {row.connection_code: adapter(Connection).validate_python(row.definition) for row in rows}
 
 
 def load_mail_groups(connection: sa.Connection) -> dict[str, MailGroup]:

@@ -19,6 +19,7 @@ from erpcrm_orchestration.domain.configuration import (
     MailTemplate,
     Source,
 )
+from erpcrm_orchestration.domain.connection import Connection, Connector
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.configuration import adapter
 
@@ -53,6 +54,33 @@ def write_call_targets(connection: sa.Connection, targets: Sequence[CallTarget],
     dump = adapter(CallTarget).dump_python
     rows = [{"target_code": one.target_code, "definition": dump(one, mode="json"), "updated_at": now} for one in targets]
     _upsert(connection, schema.call_target, rows)
+
+
+def write_connectors(connection: sa.Connection, connectors: Sequence[Connector], *, now: datetime) -> None:
+    """Write these connectors."""
+    dump = adapter(Connector).dump_python
+    rows = [
+        {"connector_code": one.connector_code, "definition": dump(one, mode="json"), "updated_at": now} for one in connectors
+    ]
+    _upsert(connection, schema.connector, rows)
+
+
+def write_connections(connection: sa.Connection, connections: Sequence[Connection], *, now: datetime) -> None:
+    """Write these connections; the dossier, the system and whether it is active stand in columns too."""
+    dump = adapter(Connection).dump_python
+    rows = [
+        {
+            "connection_code": one.connection_code,
+            "dossier_code": one.dossier,
+            "system_code": one.system,
+            "connector_code": one.connector,
+            "definition": dump(one, mode="json"),
+            "active": one.active,
+            "updated_at": now,
+        }
+        for one in connections
+    ]
+    _upsert(connection, schema.connection, rows)
 
 
 def write_mail_groups(connection: sa.Connection, groups: Sequence[MailGroup], *, now: datetime) -> None:
