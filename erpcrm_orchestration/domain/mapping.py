@@ -92,6 +92,12 @@ class CompiledMapping:
                 mapped.warnings.append(f"unknown {name} {str(get(record))[:60]!r}")
         return mapped
 
+    def sources(self) -> Iterator[FieldMap]:
+        """Yield where every field comes from, those of the children included."""
+        yield from self.mapping.fields.values()
+        for one in self.mapping.children:
+            yield from one.fields.values()
+
     def unknown_keys(self, record: Mapping[str, Any]) -> set[str]:
         """Return the top-level keys that the mapping does not know: drift of the source."""
         return set() if self._known is None else record.keys() - self._known

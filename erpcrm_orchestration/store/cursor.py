@@ -91,6 +91,25 @@ def advance_cursors(
     return connection.execute(load_sql("advance_cursor"), parameters).rowcount == len(seen)
 
 
+def last_key(connection: sa.Connection, cursor: Cursor) -> str | None:
+    """Return the greatest key of an append-only stream."""
+    return connection.scalar(sa.select(source_cursor.c.last_key).where(_is(cursor)))
+
+
+def keep_last_key(connection: sa.Connection, cursor: Cursor, key: str | None) -> None:
+    """Keep the greatest key of an append-only stream."""
+    connection.execute(sa.update(source_cursor).where(_is(cursor)).values(last_key=key))
+
+
+def _is(cursor: Cursor) -> sa.ColumnElement[bool]:
+    columns = source_cursor.c
+    return sa.and_(
+        columns.dossier_code == cursor.dossier_code,
+        columns.source_code == cursor.source_code,
+        columns.stream == cursor.stream,
+    )
+
+
 def record_failures(
     connection: sa.Connection, keys: Sequence[tuple[str, str, str]], floor_s: int, message: str, now: datetime
 ) -> None:

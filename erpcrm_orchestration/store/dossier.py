@@ -171,3 +171,9 @@ def _audit(
         content.dump_python(after, mode="json"),
     )
     record_changes(connection, [row], now=now, actor=actor)
+
+
+def time_zone_of(connection: sa.Connection, dossier_code: str) -> str:
+    """Return the IANA zone of a dossier's days."""
+    table = schema.dossier
+    return str(connection.scalar(sa.select(table.c.time_zone).where(table.c.dossier_code == dossier_code)))

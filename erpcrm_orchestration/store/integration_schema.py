@@ -64,7 +64,6 @@ def _entity_table(entity: Entity) -> sa.Table:
         _dossier(),
         sa.Column(entity.identity, sa.BigInteger, nullable=False),
         *_columns(entity.fields),
-        sa.Column("version_at", Instant),
         sa.Column("deleted_at", Instant),
         sa.Column("updated_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("dossier_code", entity.identity),
@@ -300,13 +299,17 @@ connection_state = sa.Table(
     sa.Column("stopped_reason", sa.Text),
     sa.Column("polled_at", Instant),
     sa.Column("request_at", Instant),
+    sa.Column("rest_until", Instant),
     sa.Column("webhook_status", sa.Text),
     sa.Column("webhook_seen_at", Instant),
     sa.PrimaryKeyConstraint("dossier_code", "connection_code"),
     sa.CheckConstraint("(stopped_at IS NULL) = (stopped_reason IS NULL)", name="stopped_has_reason"),
     schema="flow",
 )
-"""How a connection stands. Refused credentials stop it until a person resumes it."""
+"""How a connection stands. Refused credentials stop it until a person resumes it.
+
+`rest_until`: the system asked to be left alone so long. `request_at`: when a person's wish was last fetched.
+"""
 
 stream_drift = sa.Table(
     "stream_drift",

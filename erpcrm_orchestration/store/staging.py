@@ -17,6 +17,11 @@ def copy_rows(
 ) -> None:
     """Create the staging table by its script if this session has none, and append the rows; it empties at the commit."""
     run_script(connection, script)
+    copy_into(connection, table, columns, rows)
+
+
+def copy_into(connection: sa.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Append the rows to a temporary table of this session."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
         raise RuntimeError("the connection is closed")

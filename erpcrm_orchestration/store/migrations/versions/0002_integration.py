@@ -54,6 +54,7 @@ def _create_tables() -> None:
         sa.Column("stopped_reason", sa.Text(), nullable=True),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("request_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("rest_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("webhook_status", sa.Text(), nullable=True),
         sa.Column("webhook_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
@@ -340,7 +341,6 @@ def _create_tables() -> None:
         sa.Column("stock_quantity", sa.Numeric(), nullable=True),
         sa.Column("parent_id", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("version_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -362,7 +362,6 @@ def _create_tables() -> None:
         sa.Column("name", sa.Text(), nullable=True),
         sa.Column("slug", sa.Text(), nullable=True),
         sa.Column("parent_id", sa.BigInteger(), nullable=True),
-        sa.Column("version_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -418,7 +417,6 @@ def _create_tables() -> None:
         sa.Column("billing_address_hash", sa.Text(), nullable=True),
         sa.Column("shipping_address_hash", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("version_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -494,7 +492,6 @@ def _create_tables() -> None:
         sa.Column("ordered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("version_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -674,7 +671,6 @@ def _create_tables() -> None:
         sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("logistic_state", sa.Text(), nullable=True),
         sa.Column("financial_state", sa.Text(), nullable=True),
-        sa.Column("version_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("abs(total) < 1e18", name=op.f("subscription_finite_check")),

@@ -1,0 +1,33 @@
+"""What must agree within an order: its total is the sum of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+Values = Mapping[str, object]
+
+TOLERANCE_PER_LINE = Decimal("0.01")
+"""Shops round each line."""
+PARTS = ("lines", "shipping_lines", "fee_lines")
+
+
+def total_fault(header: Values, children: Mapping[str, Sequence[Values]]) -> str | None:
+    """Return what differs when the total is not lines + tax + shipping + fees, None when it is or cannot be said.
+
+    Prices without taxes have a `tax_total` in the header; without one, the parts are taken to include their taxes.
+    """
+    total, lines = _number(header.get("total")), children.get("lines", ())
+    if total is None or not lines or any(_number(line.get("total")) is None for line in lines):
+        return None
+    parts = [value for name in PARTS for row in children.get(name, ()) if (value := _number(row.get("total"))) is not None]
+    expected = sum(parts, Decimal(0)) + (_number(header.get("tax_total")) or Decimal(0))
+    if "shipping_lines" not in children:
+        expected += _number(header.get("shipping_total")) or Decimal(0)
+    if abs(total - expected) <= TOLERANCE_PER_LINE * len(parts):
+        return None
+    return f"total {total} is not the sum {expected} of lines, tax, shipping and fees"
+
+
+def _number(value: object) -> Decimal | None:
+    return value if isinstance(value, Decimal) else None

@@ -1,0 +1,122 @@
+"""Records fetched on demand: missing parents at once, requests of people outside of the peak hours and one a second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.connection import Connection
+from erpcrm_orchestration.domain.errors import CredentialsRefused, PermanentFailure, SourceError
+from erpcrm_orchestration.domain.failpoint import failpoint
+from erpcrm_orchestration.domain.received import ConnectorClient, Received, Via
+from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
+from erpcrm_orchestration.services.connectors import Connected
+from erpcrm_orchestration.services.work import Work
+from erpcrm_orchestration.store import connection_state
+from erpcrm_orchestration.store.dossier import time_zone_of
+from erpcrm_orchestration.store.inbox import Arrival, receive
+from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, queue_fetches
+
+AT_ONCE = 50
+
+
+def request_missing(
+    connection: sa.Connection, one: Connected, missing: Collection[tuple[str, str]], cause: str, now: datetime
+) -> int:
+    """Ask for the records that others wait for: (entity, id). What the system cannot give singly is waited for."""
+    wanted = [
+        (one.key(stream), source_id)
+        for entity, source_id in sorted(missing)
+        if (stream := one.stream_of(entity)) is not None and stream.read and stream.read.one
+    ]
+    return queue_fetches(connection, wanted, cause=cause, urgent=True, now=now)
+
+
+def in_peak(one: Connection, zone: str, now: datetime) -> bool:
+    """True in the part of the dossier's day in which requests that can wait are not sent; it may span midnight."""
+    local = now.astimezone(ZoneInfo(zone)).time()
+    if one.peak_from <= one.peak_to:
+        return one.peak_from <= local < one.peak_to
+    return local >= one.peak_from or local < one.peak_to
+
+
+def fetch_due(work: Work, one: Connected) -> int:
+    """Fetch what is due from one system into the inbox; return how many items were tried."""
+    tried = 0
+    with closing(one.open(work.environment)) as client:
+        while batch := _claim(work, one):
+            for item in batch:
+                failpoint("fetch.claimed")
+                tried += 1
+                if not _fetch(work, one, client, item):
+                    return tried
+    return tried
+
+
+def _claim(work: Work, one: Connected) -> Sequence[Item]:
+    """Lease the urgent items; outside of the peak also others, one for every second since the last."""
+    now, connection_of = work.clock.now(), one.connection
+    until = now + timedelta(seconds=one.connector.timeout_s + LEASE_MARGIN_S)
+    with work.engine.begin() as connection:
+        work.fence(connection, connection_of.dossier)
+
+        def claimed(limit: int, *, urgent: bool) -> list[Item]:
+            turn = Turn("on_demand", [connection_of.connection_code], now, until, limit, urgent_only=urgent)
+            return claim_work(connection, connection_of.dossier, turn)
+
+        items = claimed(AT_ONCE, urgent=True)
+        if items or in_peak(connection_of, time_zone_of(connection, connection_of.dossier), now):
+            return items
+        last = connection_state.last_request(connection, connection_of)
+        allowed = 1 if last is None else min(int((now - last).total_seconds()), AT_ONCE)
+        items = claimed(allowed, urgent=False) if allowed > 0 else []
+        if items:
+            connection_state.note(connection, connection_of, request_at=now)
+        return items
+
+
+def _fetch(work: Work, one: Connected, client: ConnectorClient, item: Item) -> bool:
+    """Fetch one record and close its item; False when the connection has to be left alone."""
+    stream = one.connector.entity(item.stream)
+    try:
+        if stream is None or stream.read is None or item.source_id is None:
+            raise PermanentFailure(
+                "E-SRC-046", f"{item.connection_code} {item.stream}", "not read any more", "drop the request"
+            )
+        found = client.fetch(stream, item.source_id)
+    except SourceError as failure:
+        return _failed(work, one, item, failure)
+    failpoint("fetch.answered")
+    now = work.clock.now()
+    outcome = Outcome(WorkState.DONE, now)
+    if found is None:
+        error = (
+            f"E-SRC-047 {item.connection_code} {item.stream} {item.source_id}: the system has no such record; correct the id"
+        )
+        outcome = Outcome(WorkState.DEAD, now, error)
+    with work.engine.begin() as connection:
+        work.fence(connection, one.connection.dossier)
+        _receive(connection, work, one, item, found)
+        close_work(connection, one.connection.dossier, item, outcome, now=now, run_id=work.run_id)
+        failpoint("fetch.before_commit")
+    return True
+
+
+def _receive(connection: sa.Connection, work: Work, one: Connected, item: Item, found: Received | None) -> None:
+    stream = one.connector.entity(item.stream)
+    if found is not None and stream is not None:
+        receive(connection, one.key(stream), [found], Arrival(Via.ON_DEMAND, work.clock.now(), work.run_id))
+
+
+def _failed(work: Work, one: Connected, item: Item, failure: SourceError) -> bool:
+    now = work.clock.now()
+    outcome = outcome_of_failure(item.work_id, item.attempts, failure, now)
+    with work.engine.begin() as connection:
+        close_work(connection, one.connection.dossier, item, outcome, now=now, run_id=work.run_id)
+        if isinstance(failure, CredentialsRefused):
+            connection_state.stop_connection(connection, one.connection, str(failure), now)
+    return not isinstance(failure, CredentialsRefused)

@@ -1,0 +1,106 @@
+"""One round of a dossier: read its systems, integrate, fetch what is missing, deliver what changed.
+
+Dossiers go side by side; what one of them meets stops no other. A system that does not answer fails for its streams only.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.clock import Clock
+from erpcrm_orchestration.domain.errors import ErpcrmError
+from erpcrm_orchestration.domain.failpoint import failpoint
+from erpcrm_orchestration.domain.integration import WORK, Tally
+from erpcrm_orchestration.services.connectors import Connected, connected
+from erpcrm_orchestration.services.fetching import fetch_due
+from erpcrm_orchestration.services.integration import integrate
+from erpcrm_orchestration.services.leases import hold
+from erpcrm_orchestration.services.polling import StreamPoll, poll
+from erpcrm_orchestration.services.work import Work
+from erpcrm_orchestration.store.connection_state import stopped_connections
+from erpcrm_orchestration.store.engine import reported
+
+DOSSIERS_AT_ONCE = 4
+FETCH_ROUNDS = 8
+"""How often fetched parents may turn out to need parents of their own within one round."""
+
+
+@dataclass
+class DossierRound:
+    """What a round did for a dossier. `polls` and `tallies` are by (connection code, stream); `failure` ended it early."""
+
+    dossier_code: str
+    polls: dict[tuple[str, str], StreamPoll] = field(default_factory=dict)
+    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    fetched: int = 0
+    failure: ErpcrmError | None = None
+
+    @property
+    def failures(self) -> list[ErpcrmError]:
+        """Everything that went wrong, the round's own failure first."""
+        own = [self.failure] if self.failure else []
+        return [*own, *(one.failure for one in self.polls.values() if one.failure)]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round is given. `everything` reads streams that are not due; without `reading` only the inbox is worked."""
+
+    clock: Clock
+    environment: Mapping[str, str]
+    run_id: str = field(default_factory=lambda: f"cli-{uuid.uuid4()}")
+    everything: bool = False
+    reading: bool = True
+
+
+def work_round(engine: sa.Engine, dossier_codes: Sequence[str], job: Round) -> dict[str, DossierRound]:
+    """Do one round for these dossiers; one whose lease another run holds is left out."""
+    codes = sorted(set(dossier_codes))
+    with reported(engine):
+        with engine.connect() as connection:
+            by_dossier: dict[str, list[Connected]] = {}
+            for one in connected(connection, codes):
+                by_dossier.setdefault(one.connection.dossier, []).append(one)
+        failpoint("round.before_lease")
+        with hold(engine, sorted(by_dossier), WORK, holder=job.run_id, clock=job.clock) as held:
+            failpoint("round.after_lease")
+            work = Work(engine, job.clock, job.environment, job.run_id, held.epochs)
+            with ThreadPoolExecutor(max(1, min(DOSSIERS_AT_ONCE, len(held.epochs))), "round") as threads:
+                done = list(threads.map(lambda code: _dossier(work, by_dossier[code], code, job), sorted(held.epochs)))
+    return {one.dossier_code: one for one in done}
+
+
+def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, job: Round) -> DossierRound:
+    result = DossierRound(dossier_code)
+    try:
+        if job.reading:
+            for one in connections:
+                code = one.connection.connection_code
+                found = poll(work, one, everything=job.everything)
+                result.polls |= {(code, stream): each for stream, each in found.items()}
+        _integrate(work, dossier_code, connections, result)
+        for _ in range(FETCH_ROUNDS):
+            fetched = _fetch(work, connections)
+            if not fetched:
+                break
+            result.fetched += fetched
+            _integrate(work, dossier_code, connections, result)
+    except ErpcrmError as failure:
+        result.failure = failure
+    return result
+
+
+def _integrate(work: Work, dossier_code: str, connections: Sequence[Connected], result: DossierRound) -> None:
+    for key, tally in integrate(work, dossier_code, connections).items():
+        result.tallies[key] = result.tallies.get(key, Tally()) + tally
+
+
+def _fetch(work: Work, connections: Sequence[Connected]) -> int:
+    with work.engine.connect() as connection:
+        stopped = stopped_connections(connection)
+    return sum(fetch_due(work, one) for one in connections if one.connection.connection_code not in stopped)

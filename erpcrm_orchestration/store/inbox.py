@@ -1,0 +1,270 @@
+"""The inbox: records are received in bulk, claimed for integration, and closed with what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.received import Received, Via
+from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.integration_schema import cross_reference, inbox
+from erpcrm_orchestration.store.staging import copy_rows
+
+STAGED = ("position", "source_id", "version_at", "content_hash", "deleted", "payload", "fault")
+TOMBSTONE = "deleted"
+"""The content hash of a record that its system has deleted."""
+
+
+@dataclass(frozen=True)
+class StreamKey:
+    """Where records come from: one kind of record of one system of one dossier. `entity` is our word, `stream` theirs."""
+
+    dossier_code: str
+    connection_code: str
+    system_code: str
+    stream: str
+    entity: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of received records. `refused` are bad ones and `rivals`: other content with the version we have.
+
+    `late`: new ones that are older than the watermark, by at most `max_lateness_s` seconds.
+    """
+
+    new: int = 0
+    same: int = 0
+    old: int = 0
+    refused: int = 0
+    late: int = 0
+    max_lateness_s: int = 0
+    rivals: tuple[str, ...] = ()
+
+    def __add__(self, other: Receipt) -> Receipt:
+        return Receipt(
+            self.new + other.new,
+            self.same + other.same,
+            self.old + other.old,
+            self.refused + other.refused,
+            self.late + other.late,
+            max(self.max_lateness_s, other.max_lateness_s),
+            (*self.rivals, *other.rivals),
+        )
+
+    @property
+    def received(self) -> int:
+        return self.new + self.same + self.old + self.refused
+
+
+@dataclass(frozen=True)
+class Message:
+    """A claimed message. `record_id` is our id of the record."""
+
+    message_id: int
+    stream: str
+    source_id: str
+    version_at: datetime | None
+    deleted: bool
+    payload: str
+    record_id: int
+
+
+def content_hash(payload: str) -> str:
+    """Return the SHA-256 of a payload, as 64 hexadecimal digits."""
+    return hashlib.sha256(payload.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How records came: `watermark` and `after` of the cursor tell which are late, `delivery_id` names a webhook's delivery.
+
+    `complete`: the records are what the system holds now, so that one that was deleted is there again.
+    """
+
+    via: Via
+    now: datetime
+    run_id: str | None = None
+    watermark: datetime | None = None
+    after: datetime | None = None
+    delivery_id: str | None = None
+    complete: bool = False
+
+
+def receive(connection: sa.Connection, key: StreamKey, records: Iterable[Received], arrival: Arrival) -> Receipt:
+    """Store what is new among the records; what is there already is counted only. Doing it again changes nothing."""
+    rows = [
+        (
+            position,
+            one.source_id,
+            one.version_at,
+            TOMBSTONE if one.deleted else content_hash(one.payload),
+            one.deleted,
+            one.payload,
+            one.fault,
+        )
+        for position, one in enumerate(records)
+    ]
+    if not rows:
+        return Receipt()
+    copy_rows(connection, "staging_received", "received_staging", STAGED, rows)
+    found = connection.execute(load_sql("receive"), vars(key) | vars(arrival) | {"via": arrival.via.value}).one()
+    connection.execute(sa.text("TRUNCATE pg_temp.received_staging"))
+    return Receipt(found.new, found.same, found.old, found.refused, found.late, found.max_lateness_s, tuple(found.rivals))
+
+
+def claim(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, limit: int) -> list[Message]:
+    """Lock the oldest messages that are NEW, at most so many; they stay NEW until they are closed in this transaction."""
+    rows = connection.execute(
+        load_sql("claim_inbox"),
+        {"dossier_code": dossier_code, "system_code": system_code, "entity": entity, "limit": limit},
+    )
+    return [Message(*row) for row in rows]
+
+
+def close(
+    connection: sa.Connection,
+    dossier_code: str,
+    message_ids: Sequence[int],
+    state: str,
+    *,
+    now: datetime,
+    run_id: str | None,
+) -> None:
+    """Write what became of messages that need no word of explanation: TRANSFORMED, SUPERSEDED, IGNORED."""
+    if message_ids:
+        connection.execute(
+            load_sql("close_inbox"),
+            {"dossier_code": dossier_code, "ids": list(message_ids), "state": state, "now": now, "run_id": run_id},
+        )
+
+
+def explain(
+    connection: sa.Connection, dossier_code: str, rows: Sequence[Mapping[str, Any]], *, now: datetime, run_id: str | None
+) -> None:
+    """Write the outcome of messages one by one: state, error, warning, waiting_for."""
+    if not rows:
+        return
+    columns = inbox.c
+    connection.execute(
+        sa.update(inbox)
+        .where(columns.dossier_code == dossier_code, columns.message_id == sa.bindparam("id"))
+        .values(
+            state=sa.bindparam("to_state"),
+            error=sa.bindparam("to_error"),
+            warning=sa.bindparam("to_warning"),
+            waiting_for=sa.bindparam("to_waiting_for"),
+            waiting_since=sa.func.coalesce(columns.waiting_since, sa.bindparam("since", type_=columns.waiting_since.type)),
+            closed_at=sa.bindparam("to_closed_at"),
+            run_id=run_id,
+        ),
+        [
+            {
+                "id": row["message_id"],
+                "to_state": row["state"],
+                "to_error": row.get("error"),
+                "to_warning": row.get("warning"),
+                "to_waiting_for": row.get("waiting_for"),
+                "since": now if row["state"] == "WAITING" else None,
+                "to_closed_at": None if row["state"] == "WAITING" else now,
+            }
+            for row in rows
+        ],
+    )
+
+
+def wake(connection: sa.Connection, dossier_code: str, system_code: str | None, causes: Sequence[str]) -> int:
+    """Let the messages go on that wait for one of these causes; return how many."""
+    if not causes:
+        return 0
+    columns = inbox.c
+    conditions = [
+        columns.dossier_code == dossier_code,
+        columns.state == "WAITING",
+        columns.waiting_for == sa.any_(sa.literal(list(causes), sa.ARRAY(sa.Text))),
+    ]
+    if system_code is not None:
+        conditions.append(columns.system_code == system_code)
+    return connection.execute(sa.update(inbox).where(*conditions).values(state="NEW", waiting_for=None)).rowcount
+
+
+def expire(connection: sa.Connection, dossier_code: str, *, now: datetime, longest: timedelta) -> int:
+    """Give up messages that waited for longer; their error names what was missing. Return how many."""
+    columns = inbox.c
+    gone = (
+        sa.update(inbox)
+        .where(columns.dossier_code == dossier_code, columns.state == "WAITING", columns.waiting_since < now - longest)
+        .values(state="DEAD", error=sa.literal("E-SRC-044 missing ") + columns.waiting_for, waiting_for=None, closed_at=now)
+    )
+    return connection.execute(gone).rowcount
+
+
+def waiting_causes(connection: sa.Connection, dossier_code: str, system_code: str, entity: str) -> dict[str, str]:
+    """Return source id -> what it waits for, of the messages of an entity that wait."""
+    columns = inbox.c
+    rows = connection.execute(
+        sa.select(columns.source_id, columns.waiting_for).where(
+            columns.dossier_code == dossier_code,
+            columns.system_code == system_code,
+            columns.entity == entity,
+            columns.state == "WAITING",
+        )
+    )
+    return {row.source_id: row.waiting_for for row in rows}
+
+
+def open_streams(connection: sa.Connection, dossier_code: str) -> set[tuple[str, str, str]]:
+    """Return (system, entity, connection) of everything that has NEW messages."""
+    columns = inbox.c
+    rows = connection.execute(
+        sa.select(columns.system_code, columns.entity, columns.connection_code)
+        .where(columns.dossier_code == dossier_code, columns.state == "NEW")
+        .distinct()
+    )
+    return {(row.system_code, row.entity, row.connection_code) for row in rows}
+
+
+def known_ids(connection: sa.Connection, key: StreamKey) -> list[str]:
+    """Return the ids that the system has told us and not deleted, for the comparison of a complete pass."""
+    columns = cross_reference.c
+    return list(
+        connection.scalars(
+            sa.select(columns.external_id).where(
+                columns.dossier_code == key.dossier_code,
+                columns.system_code == key.system_code,
+                columns.entity == key.entity,
+                columns.content_hash.is_not(None),
+                columns.content_hash != TOMBSTONE,
+            )
+        )
+    )
+
+
+def refuse_waiting(
+    connection: sa.Connection,
+    dossier_code: str,
+    system_code: str,
+    entity: str,
+    source_ids: Sequence[str],
+    error: str,
+    now: datetime,
+) -> None:
+    """Refuse the waiting messages of these ids."""
+    if source_ids:
+        columns = inbox.c
+        connection.execute(
+            sa.update(inbox)
+            .where(
+                columns.dossier_code == dossier_code,
+                columns.system_code == system_code,
+                columns.entity == entity,
+                columns.state == "WAITING",
+                columns.source_id.in_(source_ids),
+            )
+            .values(state="REJECTED", error=error, waiting_for=None, closed_at=now)
+        )

@@ -1,0 +1,38 @@
+-- Leases due items. Of one record only its oldest open change may go: a later one waits for it, also while it is DEAD or in
+-- conflict, so that no change overtakes another. A lease that ended belongs to a dead process: its change is in doubt.
+WITH due AS (
+    SELECT w.dossier_code, w.work_id
+    FROM flow.work_item AS w
+    WHERE w.dossier_code = :dossier_code
+        AND w.event = :event
+        AND w.state IN ('QUEUED', 'LEASED', 'RETRY')
+        AND w.connection_code = ANY(CAST(:connections AS text[]))
+        AND w.not_before <= :now
+        AND (w.state <> 'LEASED' OR w.leased_until < :now)
+        AND (w.urgent OR NOT :urgent_only)
+        AND (
+            w.event = 'on_demand'
+            OR NOT EXISTS (
+                SELECT FROM flow.work_item AS earlier
+                WHERE earlier.dossier_code = w.dossier_code
+                    AND earlier.system_code = w.system_code
+                    AND earlier.entity = w.entity
+                    AND earlier.record_id = w.record_id
+                    AND earlier.work_id < w.work_id
+                    AND earlier.state IN ('QUEUED', 'LEASED', 'RETRY', 'DEAD', 'CONFLICT')
+            )
+        )
+    ORDER BY w.priority, w.work_id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE flow.work_item AS w SET
+    state = 'LEASED',
+    attempts = w.attempts + 1,
+    in_doubt = w.in_doubt OR w.state = 'LEASED',
+    leased_until = :leased_until
+FROM due
+WHERE w.dossier_code = due.dossier_code AND w.work_id = due.work_id
+RETURNING
+    w.work_id, w.connection_code, w.stream, w.entity, w.source_id, w.record_id, w.dedup_key, w.values, w.attempts, w.in_doubt,
+    w.cause

@@ -1,0 +1,135 @@
+-- Takes the staged records of one stream into the inbox: what is new to us becomes a message, what we have is only counted.
+-- The newest version of a key is NEW; an older one is kept as SUPERSEDED; other content with the version we have is refused,
+-- unless it was asked for on demand: then it is what the source holds now.
+WITH ranked AS (
+    SELECT
+        staged.*,
+        row_number() OVER (PARTITION BY source_id ORDER BY fault IS NOT NULL, version_at DESC NULLS LAST, position) AS place,
+        first_value(version_at) OVER (
+            PARTITION BY source_id ORDER BY fault IS NOT NULL, version_at DESC NULLS LAST, position
+        ) AS first_version,
+        first_value(content_hash) OVER (
+            PARTITION BY source_id ORDER BY fault IS NOT NULL, version_at DESC NULLS LAST, position
+        ) AS first_hash
+    FROM received_staging AS staged
+), judged AS (
+    SELECT
+        ranked.*,
+        head.external_id IS NOT NULL AS known,
+        CASE
+            WHEN fault IS NOT NULL AND head.refused_hash = ranked.content_hash THEN 'SAME'
+            WHEN fault IS NOT NULL THEN 'FAULT'
+            WHEN place > 1 AND first_hash = ranked.content_hash THEN 'SAME'
+            WHEN place > 1 AND ranked.version_at IS NOT DISTINCT FROM first_version THEN 'RIVAL'
+            WHEN place > 1 THEN 'OLD'
+            WHEN head.content_hash IS NULL THEN 'NEW'
+            WHEN ranked.deleted AND head.content_hash = 'deleted' THEN 'SAME'
+            WHEN head.content_hash = 'deleted' AND :complete THEN 'NEW'
+            WHEN head.content_hash = ranked.content_hash
+                AND (ranked.version_at IS NULL OR ranked.version_at IS NOT DISTINCT FROM head.version_at) THEN 'SAME'
+            WHEN ranked.version_at IS NULL OR head.version_at IS NULL OR ranked.version_at > head.version_at THEN 'NEW'
+            WHEN ranked.version_at = head.version_at AND :via = 'on_demand' THEN 'NEW'
+            WHEN ranked.version_at = head.version_at AND head.refused_hash = ranked.content_hash THEN 'SAME'
+            WHEN ranked.version_at = head.version_at THEN 'RIVAL'
+            ELSE 'OLD'
+        END AS verdict
+    FROM ranked
+    LEFT JOIN hub.cross_reference AS head
+        ON head.dossier_code = :dossier_code
+        AND head.system_code = :system_code
+        AND head.entity = :entity
+        AND head.external_id = ranked.source_id
+), wanted AS (
+    SELECT judged.*
+    FROM judged
+    WHERE verdict IN ('NEW', 'RIVAL', 'FAULT')
+        OR (
+            verdict = 'OLD'
+            AND NOT EXISTS (
+                SELECT FROM flow.inbox AS stored
+                WHERE stored.dossier_code = :dossier_code
+                    AND stored.system_code = :system_code
+                    AND stored.entity = :entity
+                    AND stored.source_id = judged.source_id
+                    AND stored.content_hash = judged.content_hash
+            )
+        )
+), inserted AS (
+    INSERT INTO flow.inbox (
+        dossier_code, connection_code, system_code, stream, entity, source_id, version_at, content_hash, deleted, received_at,
+        via, delivery_id, payload, state, error, closed_at, run_id
+    )
+    SELECT
+        :dossier_code, :connection_code, :system_code, :stream, :entity, source_id, version_at, content_hash, deleted, :now,
+        :via, :delivery_id, payload,
+        CASE verdict WHEN 'NEW' THEN 'NEW' WHEN 'OLD' THEN 'SUPERSEDED' ELSE 'REJECTED' END,
+        CASE verdict
+            WHEN 'FAULT' THEN fault
+            WHEN 'RIVAL' THEN 'E-SRC-043 ' || source_id || ': same version different hash; it is fetched anew'
+        END,
+        CASE WHEN verdict <> 'NEW' THEN CAST(:now AS timestamptz) END,
+        :run_id
+    FROM wanted
+    ORDER BY position
+    RETURNING message_id, source_id, version_at, content_hash, state, deleted
+), added AS (
+    INSERT INTO hub.cross_reference AS head (
+        dossier_code, system_code, entity, external_id, version_at, content_hash, message_id, refused_hash
+    )
+    SELECT DISTINCT ON (inserted.source_id)
+        :dossier_code, :system_code, :entity, inserted.source_id,
+        CASE WHEN state = 'NEW' THEN inserted.version_at END,
+        CASE WHEN state = 'NEW' THEN inserted.content_hash END,
+        CASE WHEN state = 'NEW' THEN inserted.message_id END,
+        CASE WHEN state = 'REJECTED' THEN inserted.content_hash END
+    FROM inserted
+    WHERE NOT EXISTS (SELECT FROM judged WHERE judged.source_id = inserted.source_id AND judged.known)
+    ORDER BY inserted.source_id, state <> 'NEW', inserted.message_id
+    ON CONFLICT (dossier_code, system_code, entity, external_id) DO UPDATE SET
+        version_at = excluded.version_at, content_hash = excluded.content_hash, message_id = excluded.message_id
+    WHERE excluded.message_id IS NOT NULL
+), moved AS (
+    UPDATE hub.cross_reference AS head SET
+        version_at = inserted.version_at,
+        content_hash = inserted.content_hash,
+        message_id = inserted.message_id,
+        refused_hash = NULL
+    FROM inserted
+    WHERE inserted.state = 'NEW'
+        AND head.dossier_code = :dossier_code
+        AND head.system_code = :system_code
+        AND head.entity = :entity
+        AND head.external_id = inserted.source_id
+), refused AS (
+    UPDATE hub.cross_reference AS head SET refused_hash = inserted.content_hash
+    FROM inserted
+    WHERE inserted.state = 'REJECTED'
+        AND NOT EXISTS (SELECT FROM inserted AS newer WHERE newer.source_id = inserted.source_id AND newer.state = 'NEW')
+        AND head.dossier_code = :dossier_code
+        AND head.system_code = :system_code
+        AND head.entity = :entity
+        AND head.external_id = inserted.source_id
+), coalesced AS (
+    UPDATE flow.inbox AS older SET state = 'SUPERSEDED', closed_at = :now, waiting_for = NULL, run_id = :run_id
+    FROM inserted
+    WHERE inserted.state = 'NEW'
+        AND older.dossier_code = :dossier_code
+        AND older.system_code = :system_code
+        AND older.entity = :entity
+        AND older.source_id = inserted.source_id
+        AND older.message_id < inserted.message_id
+        AND older.state IN ('NEW', 'WAITING', 'REJECTED', 'DEAD')
+        AND EXISTS (SELECT FROM judged WHERE judged.source_id = inserted.source_id AND judged.known)
+)
+SELECT
+    count(*) FILTER (WHERE verdict = 'NEW') AS new,
+    count(*) FILTER (WHERE verdict = 'SAME') AS same,
+    count(*) FILTER (WHERE verdict = 'OLD') AS old,
+    count(*) FILTER (WHERE verdict IN ('RIVAL', 'FAULT')) AS refused,
+    coalesce(array_agg(source_id) FILTER (WHERE verdict = 'RIVAL'), '{}') AS rivals,
+    count(*) FILTER (WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz))
+        AS late,
+    coalesce(ceil(extract(epoch FROM CAST(:watermark AS timestamptz) - min(version_at) FILTER (
+        WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz)
+    ))), 0)::integer AS max_lateness_s
+FROM judged

@@ -1,0 +1,120 @@
+"""Work that needs a request of ours: records to be fetched, changes to be delivered. Claimed by one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from erpcrm_orchestration.domain.work import Outcome, WorkState
+from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.inbox import StreamKey
+from erpcrm_orchestration.store.integration_schema import work_item
+
+PRIORITY_OUTBOUND, PRIORITY_EVENT, PRIORITY_ON_DEMAND = 0, 5, 9
+OPEN = {WorkState.QUEUED, WorkState.LEASED, WorkState.RETRY}
+
+Event = Literal["on_demand", "outbound"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A claimed item. `attempts` counts this one; `in_doubt`: an earlier attempt may have been carried out."""
+
+    work_id: int
+    connection_code: str
+    stream: str
+    entity: str
+    source_id: str | None
+    record_id: int | None
+    dedup_key: str
+    values: Any
+    attempts: int
+    in_doubt: bool
+    cause: str
+
+
+def queue_fetches(
+    connection: sa.Connection, keys: Iterable[tuple[StreamKey, str]], *, cause: str, urgent: bool, now: datetime
+) -> int:
+    """Queue the fetch of records, each at most once at a time; return how many are new."""
+    rows: list[dict[str, Any]] = [
+        {
+            "dossier_code": key.dossier_code,
+            "connection_code": key.connection_code,
+            "system_code": key.system_code,
+            "event": "on_demand",
+            "stream": key.stream,
+            "entity": key.entity,
+            "source_id": source_id,
+            "dedup_key": f"{key.connection_code}/{key.stream}/{source_id}",
+            "priority": PRIORITY_EVENT if urgent else PRIORITY_ON_DEMAND,
+            "urgent": urgent,
+            "not_before": now,
+            "created_at": now,
+            "cause": cause,
+        }
+        for key, source_id in keys
+    ]
+    if not rows:
+        return 0
+    queued = connection.execute(insert(work_item).values(rows).on_conflict_do_nothing().returning(work_item.c.work_id))
+    return len(queued.all())
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is claimed at once: at most `limit` items of these connections that are due at `now`."""
+
+    event: Event
+    connections: Sequence[str]
+    now: datetime
+    leased_until: datetime
+    limit: int
+    urgent_only: bool = False
+
+
+def claim_work(connection: sa.Connection, dossier_code: str, turn: Turn) -> list[Item]:
+    """Lease what is due, most urgent and oldest first; of one record only the oldest change."""
+    rows = connection.execute(load_sql("claim_work"), {"dossier_code": dossier_code, **vars(turn)})
+    return sorted((Item(*row) for row in rows), key=lambda item: item.work_id)
+
+
+def close_work(
+    connection: sa.Connection, dossier_code: str, item: Item, outcome: Outcome, *, now: datetime, run_id: str | None
+) -> bool:
+    """Write what became of a leased item; False when its lease had ended and another process has it."""
+    columns = work_item.c
+    written = connection.execute(
+        sa.update(work_item)
+        .where(
+            columns.dossier_code == dossier_code,
+            columns.work_id == item.work_id,
+            columns.state == WorkState.LEASED.value,
+            columns.attempts == item.attempts,
+        )
+        .values(
+            state=outcome.state.value,
+            attempts=item.attempts if outcome.counts else item.attempts - 1,
+            not_before=outcome.not_before,
+            last_error=outcome.error,
+            leased_until=None,
+            closed_at=None if outcome.state in OPEN else now,
+            run_id=run_id,
+        )
+    )
+    return written.rowcount == 1
+
+
+def requeue(connection: sa.Connection, dossier_code: str, work_ids: Collection[int], now: datetime) -> int:
+    """Put items back that were given up: QUEUED, attempts from zero. Return how many."""
+    columns = work_item.c
+    return connection.execute(
+        sa.update(work_item)
+        .where(columns.dossier_code == dossier_code, columns.work_id.in_(work_ids), columns.state.in_(["DEAD", "CONFLICT"]))
+        .values(state="QUEUED", attempts=0, not_before=now, closed_at=None, last_error=None)
+    ).rowcount

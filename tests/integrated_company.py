@@ -1,0 +1,72 @@
+"""A company whose systems are connected: a simulated shop over HTTP, connections in the tables, rounds at given instants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.config.folder import read_text
+from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.services.round import DossierRound, Round, work_round
+from erpcrm_orchestration.store import configuration_write as write
+from erpcrm_orchestration.store import integration_schema as tables
+from tests.company import Company
+
+SHOP_CREDENTIALS = {"SHOP_KEY": "ck_demo", "SHOP_SECRET": "cs_demo"}
+
+SHOP = """
+connectors:
+  shop: {{kind: woocommerce, requests_per_s: 1000}}
+connections:
+  shop_{dossier}:
+    dossier: "{dossier}"
+    system: shop
+    connector: shop
+    url: "{url}"
+    credentials: {{key: "${{env:SHOP_KEY}}", secret: "${{env:SHOP_SECRET}}"}}
+"""
+
+
+@dataclass
+class IntegratedCompany:
+    """Writes connections as `erpcrm config apply` would and runs rounds as a run would."""
+
+    engine: sa.Engine
+    clock: FixedClock
+    environment: dict[str, str] = field(default_factory=lambda: dict(SHOP_CREDENTIALS))
+
+    def dossier(self, code: str = "998", **columns: Any) -> None:
+        """Store a dossier."""
+        Company(self.engine, self.clock).dossier(code, **columns)
+
+    def connect(self, text: str) -> None:
+        """Store connectors and connections written as YAML."""
+        reading = read_text(text)
+        assert reading.faults == []
+        configuration = reading.configuration
+        with self.engine.begin() as connection:
+            write.write_connectors(connection, configuration.connectors, now=self.clock.now())
+            write.write_connections(connection, configuration.connections, now=self.clock.now())
+
+    def connect_shop(self, url: str, dossier: str = "998", extra: str = "") -> None:
+        """Connect the simulated shop to a dossier; `extra` are further lines of the connection."""
+        self.connect(SHOP.format(dossier=dossier, url=url) + extra)
+
+    def round(self, *codes: str, run_id: str = "run-1", **job: Any) -> dict[str, DossierRound]:
+        """Do one round for these dossiers, 998 when none is named."""
+        return work_round(self.engine, codes or ("998",), Round(self.clock, self.environment, run_id=run_id, **job))
+
+    def rows(self, table: str, **where: object) -> list[Mapping[str, Any]]:
+        """Return the rows of a table such as `hub.order_header`, in the order of its key."""
+        found = tables.metadata.tables[table]
+        statement = sa.select(found).order_by(*found.primary_key.columns)
+        with self.engine.connect() as connection:
+            rows = connection.execute(statement.where(*(found.c[name] == value for name, value in where.items())))
+            return [dict(row) for row in rows.mappings()]
+
+    def states(self, **where: object) -> list[str]:
+        """Return the states of the inbox's messages in the order of their arrival."""
+        return [row["state"] for row in self.rows("flow.inbox", **where)]
