@@ -1,0 +1,211 @@
+"""Writes a change to a system so that it happens once: looks before a second attempt, and says when it cannot know.
+
+A create that was sent and whose answer was lost (no answer, a cut answer, 500, 502, 504 or an answer that is no JSON) is
+an UnknownOutcome: the next attempt comes as `doubtful` and looks first. 408, 425, 429 and 503 say that nothing happened.
+An update sets values, so that doing it again has no second effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+
+from erpcrm_orchestration.clients.http import Answer, AnswerLost, Request, require_json
+from erpcrm_orchestration.clients.json_page import Slices
+from erpcrm_orchestration.clients.rest_record import identity
+from erpcrm_orchestration.clients.rest_request import filled, text
+from erpcrm_orchestration.clients.rest_session import RestSession, parsed
+from erpcrm_orchestration.domain.connection import Call, Writing
+from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure
+from erpcrm_orchestration.domain.json_path import ABSENT, at
+from erpcrm_orchestration.domain.received import Change, UnknownOutcome, Written
+from erpcrm_orchestration.domain.strict_json import loads
+from erpcrm_orchestration.domain.values import shown
+
+UNDECIDED = frozenset({500, 502, 504})
+BESIDE_CONFLICT = frozenset({409, 412})
+
+
+class Writer:
+    """Writes to one entity of a system."""
+
+    def __init__(self, session: RestSession, writing: Writing, where: str) -> None:
+        self._session, self._writing, self._where = session, writing, where
+
+    def write(self, change: Change) -> Written:
+        """Create or update; raise UnknownOutcome, or the SourceError that the answer stands for."""
+        values = self._values(change)
+        return self._create(change, values) if change.external_id is None else self._update(change, values)
+
+    def _create(self, change: Change, values: Mapping[str, object]) -> Written:
+        call = self._required(self._writing.create, "create")
+        if change.doubtful:
+            found = self._look(values)
+            if found is not None:
+                return Written(found[0], found=True)
+            if self._writing.find is None and self._writing.idempotency_header is None:
+                told = "an earlier attempt may have created it, and there is no way to look"
+                raise PermanentFailure("E-SRC-057", self._where, told, "look in the system, then settle it by hand")
+        answer = self._sent(call, change, values)
+        if answer.status == 409:
+            return self._existing(answer, call, change, values)
+        if answer.status in UNDECIDED:
+            raise UnknownOutcome(self._failure(answer))
+        body = self._accepted(answer)
+        try:
+            return Written(identity(body, self._writing.created_id), answer=body)
+        except InputError:
+            return self._without_id(answer, values)
+
+    def _update(self, change: Change, values: Mapping[str, object]) -> Written:
+        call = self._required(self._writing.update, "update")
+        content = filled(call.variables if call.graphql else call.body, self._all(values))
+        if content is ABSENT:
+            return Written(change.external_id)
+        refusal = self._refusal(self._held(values))
+        if refusal is not None:
+            return Written(change.external_id, conflict=refusal)
+        answer = self._sent(call, change, values)
+        if answer.status == 409 and change.doubtful:
+            raise _still_at_work(self._failure(answer))
+        if answer.status in BESIDE_CONFLICT:
+            return Written(change.external_id, conflict=str(self._failure(answer)))
+        return Written(change.external_id, answer=self._accepted(answer))
+
+    def _values(self, change: Change) -> dict[str, object]:
+        """Return the values in the system's words; a word that it has no word for is not sent."""
+        values = dict(change.values)
+        for name, words in self._writing.values.items():
+            ours = values.pop(name, None)
+            if ours is not None and str(ours) in words:
+                values[name] = words[str(ours)]
+        return {**values, "key": change.idempotency_key, "id": change.external_id}
+
+    def _sent(self, call: Call, change: Change, values: Mapping[str, object]) -> Answer:
+        request = self._session.request(call, values)
+        name = self._writing.idempotency_header
+        headers = {**request.headers, name: change.idempotency_key} if name else request.headers
+        try:
+            return self._session.exchange(
+                Request(request.method, request.address, request.query, headers, request.body, request.label)
+            )
+        except AnswerLost as lost:
+            raise UnknownOutcome(lost) from None
+
+    def _accepted(self, answer: Answer) -> dict[str, object]:
+        """Return the body of an answer of success; raise what the status or an error in the body stands for."""
+        failure = self._session.failure(answer)
+        if failure is not None:
+            raise failure
+        if not answer.body.strip():
+            return {}
+        try:
+            body = parsed(answer)
+        except SourceError as unread:
+            raise UnknownOutcome(unread) from None
+        told = self._session.error_in(answer)
+        if told is not None:
+            raise told
+        return body if isinstance(body, dict) else {}
+
+    def _existing(self, answer: Answer, call: Call, change: Change, values: Mapping[str, object]) -> Written:
+        """Return what a 409 means: it is there already and equal, it is there and differs, or another request is at work."""
+        found = self._look(values)
+        if found is not None:
+            differs = _difference(filled(call.body, self._all(values)), found[1])
+            return Written(found[0], conflict=differs, found=True)
+        failure = self._failure(answer)
+        if change.doubtful:
+            raise _still_at_work(failure)
+        raise failure
+
+    def _without_id(self, answer: Answer, values: Mapping[str, object]) -> Written:
+        found = self._look(values)
+        if found is not None:
+            return Written(found[0])
+        told = f"created, but no id at {self._writing.created_id}"
+        raise UnknownOutcome(PermanentFailure("E-SRC-056", answer.where, told, "correct created_id of the connector"))
+
+    def _look(self, values: Mapping[str, object]) -> tuple[str, object] | None:
+        """Return the id and content of the record that an earlier attempt made, None when there is none."""
+        if self._writing.find is None:
+            return None
+        answer = self._session.exchange(self._session.request(self._writing.find, values))
+        if answer.status == 404:
+            return None
+        failure = self._session.failure(answer)
+        if failure is not None:
+            raise failure
+        found = self._session.slices(answer, self._writing.find_records)
+        if len(found.records) > 1:
+            told = f"{len(found.records)} records where one is looked for"
+            raise PermanentFailure("E-SRC-057", answer.where, told, "make `find` of the connector exact, or settle it by hand")
+        return self._found(answer, found)
+
+    def _found(self, answer: Answer, found: Slices) -> tuple[str, object] | None:
+        if not found.records:
+            return None
+        try:
+            record = loads(found.records[0])
+            return identity(record, self._writing.find_id), record
+        except InputError as error:
+            raise PermanentFailure(error.code, f"{answer.where} {error.where}", error.found, error.remedy) from None
+
+    def _held(self, values: Mapping[str, object]) -> object | None:
+        if self._writing.check is None:
+            return None
+        answer = self._session.ask(self._session.request(self._writing.check, values))
+        require_json(answer)
+        told = self._session.error_in(answer)
+        if told is not None:
+            raise told
+        return parsed(answer)
+
+    def _refusal(self, held: object | None) -> str | None:
+        for path, words in self._writing.refuse_when.items():
+            value = at(held, path)
+            if value is not ABSENT and value is not None and text(value) in words:
+                return f"{path} is {shown(text(value))} there"
+        return None
+
+    def _required(self, call: Call | None, name: str) -> Call:
+        if call is None:
+            raise PermanentFailure("E-SRC-053", self._where, f"no call to {name}", f"give write.{name} in the connector")
+        return call
+
+    def _failure(self, answer: Answer) -> SourceError:
+        failure = self._session.failure(answer)
+        return failure or PermanentFailure("E-SRC-048", answer.where, f"status {answer.status}", "correct the connector")
+
+    def _all(self, values: Mapping[str, object]) -> dict[str, object]:
+        return {**self._session.credentials, **values}
+
+
+def _still_at_work(failure: SourceError) -> TransientFailure:
+    """Return what a 409 after a doubtful attempt is: that attempt may still be carried out at this moment."""
+    return TransientFailure("E-SRC-047", failure.where, f"{failure.found}, after a doubtful attempt", "it is tried again")
+
+
+def _difference(sent: object, held: object, path: str = "") -> str | None:
+    """Return the first value of what is sent that the record holds otherwise, None when it holds all of them.
+
+    What the record does not show at all is not compared; numbers are compared as numbers, texts without regard to case.
+    """
+    if isinstance(sent, dict):
+        if not isinstance(held, dict):
+            return f"{path or '$'} is {shown(str(held))} there"
+        parts = ((f"{path}.{key}" if path else key, value, held[key]) for key, value in sent.items() if key in held)
+        return next((told for told in (_difference(ours, theirs, place) for place, ours, theirs in parts) if told), None)
+    if isinstance(sent, list) or _equal(sent, held):
+        return None
+    return f"{path} is {shown(str(held))} there"
+
+
+def _equal(ours: object, theirs: object) -> bool:
+    if isinstance(ours, dict | list) or isinstance(theirs, dict | list):
+        return ours == theirs
+    left, right = text(ours), text(theirs)
+    try:
+        return Decimal(left) == Decimal(right)
+    except InvalidOperation:
+        return left.strip().casefold() == right.strip().casefold()
