@@ -35,8 +35,10 @@ class Names:
         return name in self.whole or ("." in name and name.partition(".")[0] in self.first)
 
 
-LIST = Names(frozenset({"after", "until", "size"}))
+LIST = Names(frozenset({"after", "after_naive", "until", "until_naive", "size"}))
 ONE = Names(frozenset({"id"}))
+AFTER = frozenset({"after", "after_naive"})
+UNTIL = frozenset({"until", "until_naive"})
 FOLLOW = Names(frozenset({"id", "size"}), frozenset({"parent"}))
 
 
@@ -130,6 +132,6 @@ def _needs(paging: Paging, call: Call | None) -> list[str]:
         PagingKind.KEYSET: ("parameter",),
     }.get(paging.kind, ())
     missing = [name for name in needed if not getattr(paging, name) and getattr(paging, name) != ""]
-    if paging.kind is PagingKind.KEYSET and call is not None and "after" in names_of(call):
+    if paging.kind is PagingKind.KEYSET and call is not None and AFTER & names_of(call):
         missing = []
     return missing

@@ -81,7 +81,7 @@ class CallPart(Part):
     value_type = value.Call
     path: Block = Field(description="the path below the url of the connection; model or model.method for tryton")
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("GET", description="GET, POST, PUT, PATCH or DELETE")
-    query: Texts = Field({}, description="query parameters; {id}, {after}, {until}, {size} and {credential} are filled in")
+    query: Texts = Field({}, description="query parameters; {id}, {after}, {until}, {size} and credentials are filled in")
     headers: Texts = Field({}, description="headers of this request")
     body: Json = Field(None, description='what is sent as JSON; a text that is "{name}" becomes the value with its type')
     graphql: Block | None = Field(None, description="the text of a GraphQL query, sent with the variables")
@@ -201,8 +201,8 @@ class AuthPart(Part):
     value_type = value.Auth
     kind: Literal["none", "basic", "headers", "login"] = Field("none", description="none, basic, headers or login")
     headers: Texts = Field({}, description="headers with credentials as {name}; after a login with {token}")
-    user: Text | None = Field(None, description="the user of basic, with credentials as {name}")
-    password: Text | None = Field(None, description="the password of basic, with credentials as {name}")
+    user: Text | None = Field(None, description="the user of basic, else {user}")
+    password: Text | None = Field(None, description="the password of basic, else {password}")
     login: CallPart | None = Field(None, description="the request that gives a token")
     token_path: Name = Field("token", description="the path of the token in its answer")
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from erpcrm_orchestration.config.call_rules import FOLLOW, HTTP, LIST, ONE, CallRules, Names, names_of, placeholders
+from erpcrm_orchestration.config.call_rules import (
+    AFTER,
+    FOLLOW,
+    HTTP,
+    LIST,
+    ONE,
+    UNTIL,
+    CallRules,
+    Names,
+    names_of,
+    placeholders,
+)
 from erpcrm_orchestration.config.folder import Reading
 from erpcrm_orchestration.config.mapping_rules import NOT_OURS, mapping_faults, path_faults, unfilled_references
 from erpcrm_orchestration.config.places import Fault, Path
@@ -61,7 +72,8 @@ def connector_warnings(reading: Reading, connector: Connector) -> Iterator[Fault
 def used_credentials(connector: Connector) -> set[str]:
     """Return the names in braces that only the credentials of a connection can give."""
     auth = connector.auth
-    named = {name for text in (*auth.headers.values(), auth.user, auth.password) for name in placeholders(text)}
+    proof = (auth.user or "{user}", auth.password or "{password}") if auth.kind == "basic" else ()
+    named = {name for text in (*auth.headers.values(), *proof) for name in placeholders(text)}
     if auth.kind == "login":
         named.discard("token")
     named |= names_of(auth.login) if auth.login else set()
@@ -107,13 +119,13 @@ def _credentials(reading: Reading, connector: Connector) -> frozenset[str]:
 
 def _auth_faults(rules: CallRules, path: Path, auth: Auth) -> Iterator[Fault]:
     reading = rules.reading
-    needed = {"basic": ("user", "password"), "headers": ("headers",), "login": ("login", "headers"), "none": ()}[auth.kind]
+    needed = {"basic": (), "headers": ("headers",), "login": ("login", "headers"), "none": ()}[auth.kind]
     for name in needed:
         if not getattr(auth, name):
             yield reading.refuse(AUTH, path, f"auth {auth.kind} without {name}", f"give {name}")
-    for name in ("user", "password", "headers", "login"):
-        if getattr(auth, name) and name not in needed and not (name in {"user", "password"} and auth.kind == "login"):
-            yield reading.refuse(AUTH, (*path, name), f"{name} with auth {auth.kind}", "leave it out, or say another kind")
+    for name, kind in (("user", "basic"), ("password", "basic"), ("login", "login")):
+        if getattr(auth, name) and auth.kind != kind:
+            yield reading.refuse(AUTH, (*path, name), f"{name} with auth {auth.kind}", f"leave it out, or say kind: {kind}")
     yield from path_faults(reading, (*path, "token_path"), auth.token_path)
     yield from rules.call((*path, "login"), auth.login, Names())
     if auth.kind == "login" and auth.headers and "token" not in placeholders(dict(auth.headers)):
@@ -153,16 +165,17 @@ def _mode_faults(rules: CallRules, path: Path, read: Reads) -> Iterator[Fault]:
         if read.modified is None:
             remedy = "say where the instant of the last change stands, or read by snapshot"
             yield rules.reading.refuse(MODE, path, "mode cursor without modified", remedy)
-        if rules.connector.kind in HTTP and "after" not in named and read.paging.kind.value != "keyset":
+        if rules.connector.kind in HTTP and not AFTER & named and read.paging.kind.value != "keyset":
             remedy = "put {after} into query or path, or read by snapshot"
             yield rules.reading.refuse(MODE, (*path, "pages"), "mode cursor without {after} in the request", remedy)
     if read.mode is ChangeMode.SNAPSHOT:
-        for name in sorted(named & {"after", "until"}):
+        for name in sorted(named & (AFTER | UNTIL)):
             found = f"{{{name}}} in a snapshot, which reads everything"
             yield rules.reading.refuse(MODE, (*path, "pages"), found, f"leave {{{name}}} out, or say mode: cursor")
-    if read.mode is ChangeMode.APPEND and "until" in named:
-        found = "{until} with mode append, which goes by the key"
-        yield rules.reading.refuse(MODE, (*path, "pages"), found, "leave {until} out, or say mode: cursor")
+    if read.mode is ChangeMode.APPEND:
+        for name in sorted(named & {"after_naive", *UNTIL}):
+            found = f"{{{name}}} with mode append, which goes by the key"
+            yield rules.reading.refuse(MODE, (*path, "pages"), found, "write {after} for the last key, or say mode: cursor")
 
 
 def _follow_faults(rules: CallRules, path: Path, follow: Follow) -> Iterator[Fault]:

@@ -103,7 +103,8 @@ def _field_faults(reading: Reading, path: Path, source: FieldMap, target: Field)
     if (source.path is None) == (source.constant is None):
         found = "neither path nor constant" if source.path is None else "both path and constant"
         yield reading.refuse(WRONG_FIELD, path, found, "give exactly one of both")
-    yield from path_faults(reading, (*path, "path"), source.path)
+    said = (*path, "path")
+    yield from path_faults(reading, said if said in reading.document.values else path, source.path)
     if source.factor is not None and not _DECIMAL.fullmatch(source.factor):
         found = f"{shown(source.factor)} is no decimal"
         yield reading.refuse(WRONG_FIELD, (*path, "factor"), found, 'write digits and a point in quotes, as "0.01"')

@@ -18,6 +18,7 @@ from erpcrm_orchestration.config.folder import read_folder, read_text
 from erpcrm_orchestration.config.json_schema import schema_text
 from erpcrm_orchestration.config.models import SECTIONS, Part
 from erpcrm_orchestration.domain import configuration as value
+from erpcrm_orchestration.domain import connection as integration
 from erpcrm_orchestration.domain.configuration import Configuration
 
 DEMO = Path(__file__).parents[2] / "config"
@@ -191,6 +192,135 @@ dossier = some(
 )
 
 
+# A deferred strategy is named by its name: the text of all that is nested here would fill pages.
+json_value = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=5).filter(str.isprintable),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(line, inner, max_size=2),
+    max_leaves=4,
+)
+paging = some(
+    integration.Paging,
+    kind=st.sampled_from(integration.PagingKind),
+    size=st.integers(1, 100_000),
+    parameter=st.none() | text_line,
+    next_path=st.none() | st.just("") | text_line,
+)
+any_call = some(
+    integration.Call,
+    path=block,
+    method=st.sampled_from(["GET", "POST", "DELETE"]),
+    query=names,
+    headers=names,
+    body=json_value,
+    graphql=st.none() | block,
+    variables=st.dictionaries(line, json_value, max_size=2),
+)
+call = st.deferred(lambda: any_call)
+follow = some(
+    integration.Follow,
+    into=line,
+    link=st.none() | text_line,
+    call=st.none() | call,
+    records=st.none() | st.just("") | line,
+    paging=paging,
+)
+words = st.text(max_size=4).filter(str.isprintable)
+meanings = st.dictionaries(words, words, max_size=2)
+part = some(
+    integration.FieldMap,
+    path=st.none() | text_line,
+    constant=st.none() | words,
+    segment=st.none() | st.integers(-9, 9),
+    none=st.lists(words, max_size=2).map(tuple),
+    values=meanings,
+    otherwise=st.none() | text_line,
+    factor=st.none() | line,
+    lookup=st.none() | line,
+    zone=zone,
+)
+parts = st.dictionaries(line, part, max_size=2)
+any_field_map = part | some(integration.FieldMap, path=st.none() | text_line, fields=parts)
+field_map = st.deferred(lambda: any_field_map)
+field_maps = st.dictionaries(line, field_map, max_size=3)
+child_map = some(integration.ChildMap, child=line, records=text_line, fields=field_maps, key=st.none() | line)
+any_reads = some(
+    integration.Reading,
+    mode=st.sampled_from(integration.ChangeMode),
+    pages=call,
+    record_id=text_line,
+    records=text_line,
+    modified=st.none() | text_line,
+    modified_format=st.sampled_from(["iso", "epoch_s"]),
+    paging=paging,
+    one=st.none() | call,
+    follow=st.lists(follow, max_size=2, unique_by=lambda one: one.into).map(tuple),
+    every_s=st.none() | st.integers(1, 86400),
+)
+reads = st.deferred(lambda: any_reads)
+any_entity_map = some(
+    integration.EntityMapping,
+    entity=line,
+    fields=field_maps,
+    children=st.lists(child_map, max_size=2, unique_by=lambda one: one.child).map(tuple),
+    creates=st.booleans(),
+    match=st.lists(line, max_size=2).map(tuple),
+    known=st.lists(text_line, max_size=2).map(tuple),
+)
+entity_map = st.deferred(lambda: any_entity_map)
+any_writing = some(
+    integration.Writing,
+    create=st.none() | call,
+    update=st.none() | call,
+    find_records=st.just("") | line,
+    idempotency_header=st.none() | line,
+    fields=st.lists(line, max_size=2).map(tuple),
+    values=st.dictionaries(line, meanings, max_size=2),
+    refuse_when=st.dictionaries(line, st.lists(words, max_size=2).map(tuple), max_size=2),
+)
+writing = st.deferred(lambda: any_writing)
+any_connector_entity = some(
+    integration.ConnectorEntity,
+    name=line,
+    read=st.none() | reads,
+    map=st.none() | entity_map,
+    write=st.none() | writing,
+    topics=st.lists(text_line, max_size=2).map(tuple),
+)
+connector_entity = st.deferred(lambda: any_connector_entity)
+auth = some(
+    integration.Auth,
+    kind=st.sampled_from(["none", "basic", "headers", "login"]),
+    headers=names,
+    user=st.none() | text_line,
+    login=st.none() | call,
+)
+any_connector = some(
+    integration.Connector,
+    connector_code=code,
+    kind=st.sampled_from(["rest", "sql", "files"]).map(integration.ConnectorKind),
+    entities=st.lists(connector_entity, max_size=2, unique_by=lambda one: one.name).map(tuple),
+    auth=auth,
+    requests_per_s=st.integers(1, 100_000).map(lambda hundredths: hundredths / 100),
+    webhook_topic_header=st.none() | text_line,
+)
+connector = st.deferred(lambda: any_connector)
+connection = some(
+    integration.Connection,
+    connection_code=code,
+    dossier=line,
+    system=line,
+    connector=line,
+    url=text_line,
+    credentials=st.dictionaries(line, st.just("${env:A}"), max_size=2),
+    active=st.booleans(),
+    time_zone=zone,
+    entities=st.lists(line, max_size=2).map(tuple),
+    peak_from=at_minute,
+    webhook_secret=st.none() | st.just("${env:A}"),
+    options=names,
+)
+
+
 def several(strategy: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[Any]:
     """Up to three values with different codes, in the order of the codes."""
     found = st.lists(strategy, max_size=3, unique_by=lambda one: getattr(one, key))
@@ -216,6 +346,23 @@ def test_any_configuration_is_exported_and_read_back_the_same(configuration: Con
         return
     text = to_yaml(configuration)
     reading = read_text(text, name="export.yaml")
+    assert [str(one.error) for one in reading.faults] == []
+    assert reading.configuration == configuration
+
+
+integrations = st.builds(
+    Configuration,
+    connectors=several(connector, "connector_code"),
+    connections=several(connection, "connection_code"),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(integrations)
+def test_any_connectors_and_connections_are_exported_and_read_back_the_same(configuration: Configuration) -> None:
+    if configuration == Configuration():
+        return
+    reading = read_text(to_yaml(configuration), name="export.yaml")
     assert [str(one.error) for one in reading.faults] == []
     assert reading.configuration == configuration
 
