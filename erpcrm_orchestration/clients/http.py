@@ -115,7 +115,7 @@ class HttpSession:
 
         Raises PermanentFailure E-SRC-042 when it leads to any other scheme, host or port than the connection's.
         """
-        whole = urljoin(seen_at, target) if seen_at else target
+        whole = _joined(seen_at, target) if seen_at else target
         if "://" not in whole and not whole.startswith("//"):
             whole = f"{self._base.geturl().rstrip('/')}/{whole.lstrip('/')}" if whole else self._base.geturl()
         parts = _split(whole)
@@ -194,6 +194,8 @@ class HttpSession:
         if isinstance(error, requests.exceptions.SSLError) and not self._watch.sent:
             return PermanentFailure("E-SRC-058", where, "its certificate is not accepted", "correct it, or give its ca_file")
         timely = not (self._watch.expired or isinstance(error, requests.Timeout | TimeoutError) or _is_timeout(error))
+        if isinstance(error, ValueError) and not self._watch.sent:
+            return PermanentFailure("E-SRC-051", where, "url or headers that cannot be sent", "correct the connection")
         if not self._watch.sent:
             found = "no connection" if timely else f"no connection in {CONNECT_TIMEOUT_S} s"
             return TransientFailure("E-SRC-044", where, found, LATER)
@@ -272,6 +274,13 @@ def _split(url: str) -> SplitResult | None:
     if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc or port == 0:
         return None
     return parts
+
+
+def _joined(seen_at: str, target: str) -> str:
+    try:
+        return urljoin(seen_at, target)
+    except ValueError:
+        return "//"
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int]:

@@ -18,7 +18,7 @@ from erpcrm_orchestration.domain.strict_json import loads
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_MARK = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
+_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
 _MARKS_OF = {b"[": b"list", b"{": b"object"}
 
 
@@ -77,13 +77,10 @@ def value_at(body: bytes, path: str) -> tuple[int, int]:
 def spliced(record: bytes, into: str, part: bytes) -> bytes:
     """Return the record with `part` at the dotted path `into`; every other value stays as it came, byte for byte.
 
-    The record is one that strict reading accepted. Raises NotThere when the path leads through something else than objects.
+    Raises NotThere when the path leads through something else than objects.
     """
     step, _, rest = into.partition(".")
-    try:
-        members = {key: bytes(value) for key, value in _OBJECT.decode(record).items()}
-    except msgspec.DecodeError:
-        raise NotThere(_kind(record)) from None
+    members = _members(record)
     members[step] = spliced(members.get(step, b"{}"), rest, part) if rest else part
     return b"{" + b",".join(_key(key) + b":" + value for key, value in members.items()) + b"}"
 
@@ -108,6 +105,16 @@ def parts_of(text: bytes) -> list[Part]:
             if sign != b",":
                 return _whole(parts, text[start:])
     raise CutShort
+
+
+def _members(record: bytes) -> dict[str, bytes]:
+    if not record.startswith(b"{"):
+        raise NotThere(_kind(record))
+    try:
+        return {key: bytes(value) for key, value in _OBJECT.decode(record).items()}
+    except (msgspec.DecodeError, RecursionError):
+        # A part that was put in before may hold what no JSON has; the strict reading of the whole names its place.
+        return {part.key: record[part.start : part.end] for part in parts_of(record)}
 
 
 def _add(parts: list[Part], text: bytes, key: str, span: tuple[int, int]) -> None:

@@ -41,9 +41,10 @@ class KeysetStep:
 
 @dataclass
 class Walk:
-    """One way through a list, from its first page. `counted` tells whether rows that shift can hide from it.
+    """One way through a list, from its first page. `doubtful` tells whether rows that shift may have hidden from it.
 
-    `keyset` gives the next step after a full page of a KEYSET list, and raises when there is none.
+    `keyset` gives the next step after a full page of a KEYSET list, and raises when there is none. An OFFSET list is asked
+    for its last row again at the head of the next page: when `same` says that it is still there, nothing has shifted.
     """
 
     session: RestSession
@@ -55,7 +56,9 @@ class Walk:
     keyset: Callable[[Turn, int], KeysetStep] | None = None
     first: Request | None = None
     """The first request when it is no call, but a link that the system gave."""
-    counted: bool = False
+    same: Callable[[bytes, bytes], bool] = bytes.__eq__
+    doubtful: bool = False
+    _last: bytes | None = field(default=None, repr=False)
     _hashes: set[bytes] = field(default_factory=set, repr=False)
     _addresses: set[str] = field(default_factory=set, repr=False)
     _size: int = 0
@@ -64,7 +67,7 @@ class Walk:
 
     def __iter__(self) -> Iterator[Turn]:
         self._hashes, self._addresses, self._rows, self._pages = set(), set(), 0, 0
-        self.counted = self.paging.kind in {PagingKind.PAGE, PagingKind.OFFSET}
+        self.doubtful, self._last = self.paging.kind is PagingKind.PAGE, None
         self._size = self.paging.size
         request: Request | None = self._request(self.values, self._first_parameter())
         while request is not None:
@@ -72,7 +75,7 @@ class Walk:
             if turn is None:
                 return
             self._check(turn)
-            yield turn
+            yield self._aligned(turn)
             request = self._next(turn)
 
     def _turn(self, request: Request) -> Turn | None:
@@ -99,8 +102,19 @@ class Walk:
         if turn.records and digest in self._hashes and not is_last:
             self._loop(turn, "the same page came twice")
         self._hashes.add(digest)
-        self._rows += len(turn.records)
         self._pages += 1
+
+    def _aligned(self, turn: Turn) -> Turn:
+        """Return an OFFSET page without the row that it shares with the page before; other pages as they are."""
+        records, last, is_offset = turn.records, self._last, self.paging.kind is PagingKind.OFFSET
+        if is_offset and self._pages > 1:
+            self.doubtful = self.doubtful or last is None or not records or not self.same(records[0], last)
+        if last is not None and records:
+            self._rows -= 1
+            records = records[1:] if records[0] == last else records
+        self._last = turn.records[-1] if is_offset and len(turn.records) > 1 else None
+        self._rows += len(turn.records)
+        return replace(turn, records=records)
 
     def _next(self, turn: Turn) -> Request | None:
         match self.paging.kind:
@@ -111,7 +125,7 @@ class Walk:
             case PagingKind.TOKEN:
                 return self._by_token(turn)
             case PagingKind.PAGE | PagingKind.OFFSET:
-                place = self._pages + 1 if self.paging.kind is PagingKind.PAGE else self._rows
+                place = self._pages + 1 if self.paging.kind is PagingKind.PAGE else self._rows - (self._last is not None)
                 return self._request(self.values, place) if self._is_more(turn, self._rows) else None
             case _:
                 return self._by_key(turn)
@@ -131,7 +145,7 @@ class Walk:
             self._loop(turn, "the next link leads to a page that was read")
         self._addresses |= {request.address, turn.answer.url}
         names = {name for name, _ in parse_qsl(urlsplit(request.address).query)}
-        self.counted = self.counted or bool(names & COUNTED)
+        self.doubtful = self.doubtful or bool(names & COUNTED)
         return request
 
     def _by_token(self, turn: Turn) -> Request | None:

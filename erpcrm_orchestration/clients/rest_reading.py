@@ -1,11 +1,15 @@
 """Reads what changed of an entity, page by page, and sees to it that a list that shifts while it is read hides nothing.
 
 Rows of a list that is counted by pages or offsets move up when a row before them leaves, and the row at the border of
-two pages is then never seen. A pass over more than one page is believed when the system tells the same total on every
-page, exactly so many different records came, and none came twice: that costs no request. Otherwise the list is read
-again from its start until a pass brings nothing new, at most four times; then the reading fails and is done later.
-What changed after the pass began is not waited for: the next reading asks for it. Lists by key, token or cursor, and
-lists that are only added to, hold their place by themselves and are read once.
+two pages is then never seen. A list by offset is asked for the last row of a page again at the head of the next one: the
+row that stands there tells whether anything moved. A list by page numbers, over more than one page, is believed when the
+system tells the same total on every page, exactly so many different records came, and none came twice. Neither costs a
+request while nothing moves. Otherwise the list is read again from its start until a pass brings nothing new, at most four
+times; then the reading fails and is done later. What changed after the pass began is not waited for: the next reading
+asks for it. Lists by key, token or cursor, and lists that are only added to, hold their place by themselves.
+
+What stays open: a list by page numbers without a window, from which one row goes while another comes between the same
+two requests. The totals then agree; the next reading has the row.
 """
 
 from __future__ import annotations
@@ -63,7 +67,7 @@ class Reader:
                 requests = self._session.requests - before + turn.requests
                 if is_first or records:
                     yield Page(records, turn.turn.answer.clock, requests)
-            if not walk.counted or self._reading.mode is ChangeMode.APPEND or told.is_proven(is_first):
+            if not walk.doubtful or self._reading.mode is ChangeMode.APPEND or told.is_proven(is_first):
                 return
         found = f"the list changed while it was read {PASSES} times"
         raise TransientFailure("E-SRC-052", self._session.where, found, "it is read again later")
@@ -90,7 +94,11 @@ class Reader:
             self._values,
             self._largest,
             keyset=self._keyset if reading.paging.kind is PagingKind.KEYSET else None,
+            same=lambda one, other: self._id(one) == self._id(other),
         )
+
+    def _id(self, raw: bytes) -> str:
+        return received(raw, self._reading).source_id
 
     def _records(self, counted: _Counted, told: Pass) -> list[Received]:
         """Return the page's records that did not come before; of two with one id in one page the later is refused."""
