@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -224,3 +225,11 @@ def test_the_schema_knows_a_field_as_a_path_or_a_mapping() -> None:
     assert kinds == ["string", "object"]
     assert "required" not in schema["$defs"]["MappingPart"]
     assert {"connectors", "connections", "connection_defaults"} <= schema["properties"].keys()
+
+
+def test_the_examples_of_the_documentation_are_right() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "connectors:" in block]
+    assert len(blocks) == 2
+    for block in blocks:
+        assert check(read_text(block, name="configuration.md")).errors == ()
