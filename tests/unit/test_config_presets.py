@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from dataclasses import fields, is_dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -20,9 +21,11 @@ from erpcrm_orchestration.config.folder import read_text
 from erpcrm_orchestration.config.part import Part
 from erpcrm_orchestration.config.presets import KINDS, beyond_preset, preset, preset_text, with_preset
 from erpcrm_orchestration.config.rules import Checked, check
+from erpcrm_orchestration.demo import shop_payload
 from erpcrm_orchestration.domain.connection import ChangeMode, Connector, ConnectorKind, FieldMap
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.mapping import CompiledMapping
+from erpcrm_orchestration.domain.strict_json import loads
 
 PRESET_KINDS = sorted(KINDS)
 
@@ -84,6 +87,46 @@ def test_B22_B39_a_guest_has_no_customer_and_a_strange_status_is_unknown() -> No
     assert orders.map.fields["billing_address"].fields["email"] == FieldMap("email")
     assert orders.map.fields["state"].otherwise == "UNKNOWN"
     assert orders.map.fields["status"] == FieldMap("status")
+
+
+def test_B16_B22_B23_B39_a_record_of_the_shop_becomes_rows_and_no_key_of_it_is_new() -> None:
+    shop = read({"kind": "woocommerce"})
+    compiled = {one.name: CompiledMapping(ENTITIES[one.map.entity], one.map) for one in shop.entities if one.map}
+    product = shop_payload.product(1, "Tea", Decimal("3.33"), sku="T", categories=[shop_payload.category(3, "Drinks", 0)])
+    basket = shop_payload.Basket(
+        [shop_payload.Item(product, 2)],
+        fee=Decimal(1),
+        coupon=("HELLO", Decimal(1)),
+        billing={"city": "Paris", "email": "g@x.fr"},
+    )
+    records = {
+        "products": product,
+        "categories": shop_payload.category(3, "Drinks", 0),
+        "customers": shop_payload.customer(4, {"first_name": "Anna"}),
+        "orders": shop_payload.order(7, basket, customer_id=0, status="foo", currency="EUR"),
+    }
+    for name, record in records.items():
+        read_back = loads(json.dumps(record).encode())
+        assert isinstance(read_back, dict)
+        assert compiled[name].unknown_keys(read_back) == set()
+        mapped = compiled[name].apply(read_back)
+    header = dict(zip([one.name for one in compiled["orders"].fields], mapped.header, strict=True))
+    assert (header["status"], header["state"], header["customer"], header["total"]) == (
+        "foo",
+        "UNKNOWN",
+        None,
+        Decimal("13.99"),
+    )
+    assert "g@x.fr" in header["billing_address"].parts
+    assert mapped.warnings == ["unknown state 'foo'"]
+    assert {name: len(rows) for name, rows in mapped.children.items() if rows} == {
+        "lines": 1,
+        "tax_lines": 1,
+        "shipping_lines": 1,
+        "fee_lines": 1,
+        "coupons": 1,
+        "meta": 1,
+    }
 
 
 def test_B34_a_subscription_is_written_by_transition_status_alone() -> None:
