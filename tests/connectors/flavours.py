@@ -128,6 +128,7 @@ class RestUnderTest:
     cannot: Mapping[str, str]
     page_size: int = 3
     secrets: tuple[str, ...] = (API_KEY, "canary-wrong-key")
+    update: Mapping[str, object] = field(default_factory=lambda: {"status": "shipped"})
 
     def client(self, *, wrong_credentials: bool = False) -> RestClient:
         return client_of(self.system, key="canary-wrong-key" if wrong_credentials else API_KEY)
