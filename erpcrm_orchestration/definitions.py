@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from erpcrm_orchestration.assets.intake import intake
+from erpcrm_orchestration.assets.integration import entities
 from erpcrm_orchestration.assets.outbox import mail, outbound_call
 from erpcrm_orchestration.assets.supervision import interaction_state
 from erpcrm_orchestration.assets.watchers import watcher
@@ -12,6 +13,7 @@ from erpcrm_orchestration.checks.installation import INSTALLATION
 from erpcrm_orchestration.jobs import (
     deliver_calls,
     deliver_mail,
+    integrate,
     observe_supervision,
     purge_expired,
     refresh_interaction_state,
@@ -24,14 +26,15 @@ from erpcrm_orchestration.schedules.supervision import (
     refresh_interaction_state_schedule,
 )
 from erpcrm_orchestration.sensors.dossier import dossier_partition_sensor
+from erpcrm_orchestration.sensors.integration import record_due_sensor
 from erpcrm_orchestration.sensors.mail import mail_due_sensor
 from erpcrm_orchestration.sensors.supervision import lost_run_sensor, refresh_request_sensor
 from erpcrm_orchestration.sensors.watchers import data_hub_sensor, inter_company_sensor, mobility_sensor
 
 defs = dg.Definitions(
-    assets=[intake, interaction_state, watcher, mail, outbound_call],
+    assets=[intake, entities, interaction_state, watcher, mail, outbound_call],
     asset_checks=INSTALLATION,
-    jobs=[refresh_interaction_state, take_in, deliver_mail, deliver_calls, observe_supervision, purge_expired],
+    jobs=[refresh_interaction_state, take_in, integrate, deliver_mail, deliver_calls, observe_supervision, purge_expired],
     schedules=[refresh_interaction_state_schedule, observe_supervision_schedule, purge_expired_schedule],
     sensors=[
         dossier_partition_sensor,
@@ -41,6 +44,7 @@ defs = dg.Definitions(
         data_hub_sensor,
         mobility_sensor,
         mail_due_sensor,
+        record_due_sensor,
     ],
     resources={"database": Database(url=dg.EnvVar("ERPCRM_DATABASE_URL")), "clock": ClockResource()},
     # A step of the default executor costs seconds of process start; these are set-based and end in milliseconds.

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from erpcrm_orchestration.assets.integration import integrate_dossiers
 from erpcrm_orchestration.assets.supervision import refresh_dossiers
 from erpcrm_orchestration.dagster_internals import purge_check_executions
 from erpcrm_orchestration.partitions import (
@@ -23,6 +24,12 @@ BATCH_TAG = "erpcrm/batch"
 def refresh_interaction_state() -> None:
     """One run for all dossiers that are due."""
     refresh_dossiers()
+
+
+@dg.job(description="One round of the dossiers in the run's configuration: read, integrate, fetch, deliver.")
+def integrate() -> None:
+    """One run for all dossiers that are due."""
+    integrate_dossiers()
 
 
 take_in = dg.define_asset_job(

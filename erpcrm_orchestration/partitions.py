@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from erpcrm_orchestration.domain.entity import ENTITIES
+
 DOSSIERS = dg.DynamicPartitionsDefinition(name="dossier")
 
 INTERACTION_STATE = dg.AssetKey(["supervision", "interaction_state"])
@@ -13,3 +15,8 @@ HUB_DATASET = dg.AssetKey(["flow", "hub_dataset"])
 INTER_COMPANY_TASK = dg.AssetKey(["flow", "inter_company_task"])
 MAIL = dg.AssetKey(["flow", "mail"])
 OUTBOUND_CALL = dg.AssetKey(["flow", "outbound_call"])
+
+INBOX = {entity: dg.AssetKey(["inbox", entity]) for entity in ENTITIES}
+"""Entity -> what was received of it: its messages in flow.inbox."""
+ENTITY = {name: dg.AssetKey(["hub", entity.table]) for name, entity in ENTITIES.items()}
+"""Entity -> its table."""

@@ -45,13 +45,13 @@ def integrate(work: Work, dossier_code: str, connections: Sequence[Connected]) -
         ]
         if not streams:
             break
-        for one, stream in _parents_first(streams):
+        for one, stream in parents_first(streams):
             key = (one.connection.connection_code, stream.name)
             tallies[key] = tallies.get(key, Tally()) + _integrate_stream(work, one, stream, connections)
     return tallies
 
 
-def _parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[tuple[Connected, ConnectorEntity]]:
+def parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[tuple[Connected, ConnectorEntity]]:
     """Return the streams by the order of their entities, whatever system they come from."""
     order = list(ENTITIES)
     return sorted(streams, key=lambda pair: order.index(pair[1].map.entity) if pair[1].map else 0)
@@ -77,6 +77,7 @@ def _integrate_stream(work: Work, one: Connected, stream: ConnectorEntity, targe
                 _stop(connection, one, stream, result.tally, now)
             failpoint("integration.before_commit")
         failpoint("integration.after_commit")
+        work.grew(result.tally.changed)
         tally += result.tally
         if too_many_rejects(result.tally.rejected, len(messages)):
             return tally

@@ -68,6 +68,25 @@ class Pending:
         return self.mapped is not None and self.error is None and self.waiting_for is None
 
 
+@dataclass(frozen=True)
+class Merged:
+    """Messages after the merge: `ready` were integrated, `gone` are deletions, `ignored` are not ours."""
+
+    pending: Sequence[Pending]
+    ready: Sequence[Pending]
+    gone: Sequence[Message]
+    ignored: set[int]
+    changed: set[int]
+
+    @property
+    def rejected(self) -> list[Pending]:
+        return [one for one in self.pending if one.error]
+
+    @property
+    def waiting(self) -> list[Pending]:
+        return [one for one in self.pending if one.waiting_for and not one.error and one.message.message_id not in self.ignored]
+
+
 @dataclass
 class BatchResult:
     """`changed`: our ids whose rows changed. `missing`: what has to be fetched for the messages that wait."""
@@ -92,6 +111,19 @@ class IntegrationBatch:
 
     def run(self, messages: Sequence[Message]) -> BatchResult:
         """Return what became of the messages."""
+        merged = self._merged(messages)
+        self._close(merged)
+        self._wake(merged.ready)
+        note_drift(self.connection, self.stream.connection, self.stream.entity.name, self.drift, self.stream.now)
+        tally = self._tally(merged)
+        self._write_logbook(tally, merged.rejected)
+        return BatchResult(tally, merged.changed, self._missing(merged))
+
+    def rebuild(self, messages: Sequence[Message]) -> Tally:
+        """Make the rows of integrated messages anew; nothing else is touched, and what fails now keeps the rows it has."""
+        return self._tally(self._merged(messages))
+
+    def _merged(self, messages: Sequence[Message]) -> Merged:
         gone = [message for message in messages if message.deleted]
         pending = [self._mapped(message) for message in messages if not message.deleted]
         self._match(pending)
@@ -104,10 +136,7 @@ class IntegrationBatch:
         changed = merge.merge(self._rows(ready), creates=self.mapping.mapping.creates)
         changed |= merge.mark_deleted(message.record_id for message in gone)
         failpoint("integration.after_merge")
-        self._close(ready, gone, ignored, pending)
-        self._wake(ready)
-        note_drift(self.connection, self.stream.connection, self.stream.entity.name, self.drift, self.stream.now)
-        return self._result(ready, gone, ignored, pending, changed)
+        return Merged(pending, ready, gone, ignored, changed)
 
     # --- from payloads to rows ----------------------------------------------------------------------------------------
 
@@ -284,15 +313,16 @@ class IntegrationBatch:
 
     # --- outcome ------------------------------------------------------------------------------------------------------
 
-    def _close(self, ready: Sequence[Pending], gone: Sequence[Message], ignored: set[int], pending: Sequence[Pending]) -> None:
+    def _close(self, merged: Merged) -> None:
         code, now, run_id = self.stream.dossier_code, self.stream.now, self.stream.run_id
-        plain = [one.message.message_id for one in ready if not one.warnings] + [one.message_id for one in gone]
+        plain = [one.message.message_id for one in merged.ready if not one.warnings]
+        plain += [one.message_id for one in merged.gone]
         inbox.close(self.connection, code, plain, "TRANSFORMED", now=now, run_id=run_id)
-        inbox.close(self.connection, code, sorted(ignored), "IGNORED", now=now, run_id=run_id)
+        inbox.close(self.connection, code, sorted(merged.ignored), "IGNORED", now=now, run_id=run_id)
         explained = [
             {"message_id": one.message.message_id, **_outcome(one)}
-            for one in pending
-            if one.message.message_id not in ignored and (one.error or one.waiting_for or one.warnings)
+            for one in merged.pending
+            if one.message.message_id not in merged.ignored and (one.error or one.waiting_for or one.warnings)
         ]
         inbox.explain(self.connection, code, explained, now=now, run_id=run_id)
 
@@ -300,25 +330,21 @@ class IntegrationBatch:
         causes = [f"{self.entity.name} {one.message.source_id}" for one in ready]
         inbox.wake(self.connection, self.stream.dossier_code, self.stream.system, causes)
 
-    def _result(
-        self,
-        ready: Sequence[Pending],
-        gone: Sequence[Message],
-        ignored: set[int],
-        pending: Sequence[Pending],
-        changed: set[int],
-    ) -> BatchResult:
-        rejected = [one for one in pending if one.error]
-        waiting = [one for one in pending if one.waiting_for and not one.error and one.message.message_id not in ignored]
-        tally = Tally(
-            transformed=len(ready), changed=len(changed), rejected=len(rejected), waiting=len(waiting), ignored=len(ignored),
-            deleted=len(gone), warned=sum(bool(one.warnings) for one in ready),
-        )  # fmt: skip
-        self._write_logbook(tally, rejected)
-        missing = {
-            ref for one in waiting for ref in one.references if ref not in self._ids and one.waiting_for == " ".join(ref)
+    def _missing(self, merged: Merged) -> set[Reference]:
+        """Return what messages wait for and has to be fetched."""
+        return {
+            reference
+            for one in merged.waiting
+            for reference in one.references
+            if reference not in self._ids and one.waiting_for == " ".join(reference)
         }
-        return BatchResult(tally, changed, missing)
+
+    def _tally(self, merged: Merged) -> Tally:
+        return Tally(
+            transformed=len(merged.ready), changed=len(merged.changed), rejected=len(merged.rejected),
+            waiting=len(merged.waiting), ignored=len(merged.ignored), deleted=len(merged.gone),
+            warned=sum(bool(one.warnings) for one in merged.ready),
+        )  # fmt: skip
 
     def _write_logbook(self, tally: Tally, rejected: Sequence[Pending]) -> None:
         stream = self.stream
@@ -327,14 +353,15 @@ class IntegrationBatch:
         lines = [
             LogbookLine(
                 stream.dossier_code, stream.now, origin, f"{one.message.message_id}", ACTION, "REJECT", one.error or "",
-                stream.run_id,
+                stream.run_id, sync_id=stream.run_id,
             )
             for one in rejected
         ]  # fmt: skip
         if done:
             text = f"{stream.entity.name}: {done} integrated, {tally.rejected} rejected, {tally.waiting} waiting"
             key = f"{stream.entity.name}-{stream.run_id}"
-            lines.append(LogbookLine(stream.dossier_code, stream.now, origin, key, ACTION, "OK", text, stream.run_id))
+            run_id = stream.run_id
+            lines.append(LogbookLine(stream.dossier_code, stream.now, origin, key, ACTION, "OK", text, run_id, sync_id=run_id))
         write_lines(self.connection, lines)
 
 

@@ -167,6 +167,7 @@ class StreamReader:
             if bound is not None:
                 self._finish(connection, cursor, span, bound, now)
             failpoint("poll.before_commit")
+        self.work.grew(receipt.new)
 
     def _look(self, records: Sequence[Received]) -> None:
         for one in records:

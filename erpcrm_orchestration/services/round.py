@@ -24,6 +24,7 @@ from erpcrm_orchestration.services.polling import StreamPoll, poll
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store.connection_state import stopped_connections
 from erpcrm_orchestration.store.engine import reported
+from erpcrm_orchestration.store.inbox import Receipt
 
 DOSSIERS_AT_ONCE = 4
 FETCH_ROUNDS = 8
@@ -32,13 +33,33 @@ FETCH_ROUNDS = 8
 
 @dataclass
 class DossierRound:
-    """What a round did for a dossier. `polls` and `tallies` are by (connection code, stream); `failure` ended it early."""
+    """What a round did for a dossier. `polls`, `tallies` and `entities` are by (connection code, stream).
+
+    `failure` ended it early; the failures of single systems are in `polls`.
+    """
 
     dossier_code: str
     polls: dict[tuple[str, str], StreamPoll] = field(default_factory=dict)
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    entities: dict[tuple[str, str], str] = field(default_factory=dict)
     fetched: int = 0
     failure: ErpcrmError | None = None
+
+    def by_entity(self) -> dict[str, Tally]:
+        """Return entity -> what became of its messages; an entity that got none is missing."""
+        found: dict[str, Tally] = {}
+        for key, tally in self.tallies.items():
+            if key in self.entities:
+                found[self.entities[key]] = found.get(self.entities[key], Tally()) + tally
+        return found
+
+    def receipts(self) -> dict[str, Receipt]:
+        """Return entity -> what was received of it, of those that were read."""
+        found: dict[str, Receipt] = {}
+        for key, one in self.polls.items():
+            if key in self.entities:
+                found[self.entities[key]] = found.get(self.entities[key], Receipt()) + one.receipt
+        return found
 
     @property
     def failures(self) -> list[ErpcrmError]:
@@ -77,6 +98,12 @@ def work_round(engine: sa.Engine, dossier_codes: Sequence[str], job: Round) -> d
 
 def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, job: Round) -> DossierRound:
     result = DossierRound(dossier_code)
+    result.entities = {
+        (one.connection.connection_code, stream.name): stream.map.entity
+        for one in connections
+        for stream in one.streams
+        if stream.map
+    }
     try:
         if job.reading:
             for one in connections:

@@ -10,6 +10,16 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.integration import WORK
 from erpcrm_orchestration.store import lease
+from erpcrm_orchestration.store.statistics import refresh_statistics
+
+GROWTH_STEPS = (500, 5_000, 50_000, 500_000)
+
+
+@dataclass
+class Growth:
+    """How many rows this run has received."""
+
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,18 @@ class Work:
     environment: Mapping[str, str]
     run_id: str
     epochs: Mapping[str, int] = field(default_factory=dict)
+    growth: Growth = field(default_factory=Growth)
+
+    def grew(self, rows: int) -> None:
+        """Count new rows; the planner gets fresh statistics when a first load makes the tables ten times larger.
+
+        Autovacuum comes a minute later, and until then every key looks like the only one.
+        """
+        before = self.growth.rows
+        self.growth.rows += rows
+        if any(before < step <= self.growth.rows for step in GROWTH_STEPS):
+            with self.engine.begin() as connection:
+                refresh_statistics(connection)
 
     def fence(self, connection: sa.Connection, dossier_code: str) -> None:
         """Lock the lease until the commit; raise FenceError when it was taken over."""

@@ -127,6 +127,12 @@ def claim(connection: sa.Connection, dossier_code: str, system_code: str, entity
     return [Message(*row) for row in rows]
 
 
+def integrated(connection: sa.Connection, key: StreamKey, after: int, limit: int) -> list[Message]:
+    """Return the messages that the rows of an entity were made from, in their order after a message id."""
+    rows = connection.execute(load_sql("replay_inbox"), {**vars(key), "after": after, "limit": limit})
+    return [Message(*row) for row in rows]
+
+
 def close(
     connection: sa.Connection,
     dossier_code: str,

@@ -42,6 +42,7 @@ class LogbookLine:
     message: str
     run_id: str | None = None
     program: str | None = "erpcrm"
+    sync_id: str | None = None
 
 
 def stage_lines(connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> None:

@@ -34,11 +34,14 @@ WITH ranked AS (
             ELSE 'OLD'
         END AS verdict
     FROM ranked
-    LEFT JOIN hub.cross_reference AS head
-        ON head.dossier_code = :dossier_code
-        AND head.system_code = :system_code
-        AND head.entity = :entity
-        AND head.external_id = ranked.source_id
+    LEFT JOIN LATERAL (
+        SELECT * FROM hub.cross_reference
+        WHERE dossier_code = :dossier_code
+            AND system_code = :system_code
+            AND entity = :entity
+            AND external_id = ranked.source_id
+        OFFSET 0
+    ) AS head ON true
 ), wanted AS (
     SELECT judged.*
     FROM judged

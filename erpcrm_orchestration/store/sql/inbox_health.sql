@@ -1,0 +1,51 @@
+-- How the inbox of every entity of these dossiers stands. Only open and problem messages are read, by their partial indexes.
+WITH open AS (
+    SELECT dossier_code, entity,
+        count(*) AS open,
+        count(*) FILTER (WHERE state = 'WAITING') AS waiting,
+        min(received_at) AS oldest_at
+    FROM flow.inbox
+    WHERE dossier_code = ANY(CAST(:dossier_codes AS text[])) AND state IN ('NEW', 'WAITING')
+    GROUP BY dossier_code, entity
+), problem AS (
+    SELECT dossier_code, entity,
+        count(*) FILTER (WHERE state = 'REJECTED') AS rejected,
+        count(*) FILTER (WHERE state = 'DEAD') AS dead,
+        count(*) FILTER (WHERE state = 'REJECTED' AND error LIKE 'E-SRC-043 %') AS rivals,
+        count(*) FILTER (WHERE state = 'TRANSFORMED') AS warned,
+        count(*) FILTER (WHERE state = 'TRANSFORMED' AND warning LIKE '%is not the sum%') AS totals_differ,
+        min(coalesce(error, warning)) AS sample
+    FROM flow.inbox
+    WHERE dossier_code = ANY(CAST(:dossier_codes AS text[])) AND (state IN ('REJECTED', 'DEAD') OR warning IS NOT NULL)
+        AND state <> 'SUPERSEDED'
+    GROUP BY dossier_code, entity
+), drift AS (
+    SELECT d.dossier_code, d.stream, c.connector_code, string_agg(d.path, ', ' ORDER BY d.path) AS paths
+    FROM flow.stream_drift AS d
+    JOIN hub.connection AS c ON c.connection_code = d.connection_code
+    WHERE d.dossier_code = ANY(CAST(:dossier_codes AS text[])) AND d.accepted_at IS NULL
+    GROUP BY d.dossier_code, d.stream, c.connector_code
+), drifted AS (
+    SELECT drift.dossier_code, one.value -> 'map' ->> 'entity' AS entity, string_agg(drift.paths, ', ') AS drift
+    FROM drift
+    JOIN hub.connector AS c ON c.connector_code = drift.connector_code
+    CROSS JOIN LATERAL jsonb_array_elements(c.definition -> 'entities') AS one (value)
+    WHERE one.value ->> 'name' = drift.stream
+    GROUP BY drift.dossier_code, one.value -> 'map' ->> 'entity'
+)
+SELECT
+    dossier_code,
+    entity,
+    coalesce(open.open, 0) AS open,
+    open.oldest_at,
+    coalesce(open.waiting, 0) AS waiting,
+    coalesce(problem.rejected, 0) AS rejected,
+    coalesce(problem.dead, 0) AS dead,
+    coalesce(problem.rivals, 0) AS rivals,
+    coalesce(problem.warned, 0) AS warned,
+    coalesce(problem.totals_differ, 0) AS totals_differ,
+    problem.sample,
+    drifted.drift
+FROM open
+FULL JOIN problem USING (dossier_code, entity)
+FULL JOIN drifted USING (dossier_code, entity)
