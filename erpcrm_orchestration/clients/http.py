@@ -38,9 +38,9 @@ class Request:
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     address: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
     label: str | None = None
 
 

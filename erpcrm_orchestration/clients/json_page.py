@@ -107,6 +107,20 @@ def parts_of(text: bytes) -> list[Part]:
     raise CutShort
 
 
+def is_cut(text: bytes) -> bool:
+    """True when a list or object does not end."""
+    stripped = text.strip()
+    if stripped[:1] not in {b"{", b"["}:
+        return False
+    try:
+        parts_of(stripped)
+    except CutShort:
+        return True
+    except InputError:
+        return False
+    return False
+
+
 def _members(record: bytes) -> dict[str, bytes]:
     if not record.startswith(b"{"):
         raise NotThere(_kind(record))

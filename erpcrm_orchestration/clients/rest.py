@@ -12,10 +12,12 @@ from erpcrm_orchestration.clients.rest_record import faulty, received
 from erpcrm_orchestration.clients.rest_session import RestSession, Surroundings, cut, parsed, unreadable
 from erpcrm_orchestration.clients.rest_write import Writer
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorEntity, Reading
-from erpcrm_orchestration.domain.errors import InputError, PermanentFailure
+from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError
 from erpcrm_orchestration.domain.received import Change, Page, Received, Span, Written
 
 GONE = frozenset({404, 410})
+NO_RECORD = frozenset({"E-SRC-009", "E-SRC-010", "E-SRC-040"})
+"""Refusals of an answer as a whole; others are those of the record in it, which is kept with its fault."""
 
 
 class RestClient:
@@ -54,7 +56,7 @@ class RestClient:
         answer = self._session.exchange(self._session.request(reading.one, {"id": source_id}))
         if answer.status in GONE:
             return None
-        failure = self._session.failure(answer) or self._session.error_in(answer)
+        failure = self._session.failure(answer) or self._told(answer)
         if failure is not None:
             raise failure
         raw = _one(answer, reading.one_record)
@@ -65,6 +67,14 @@ class RestClient:
         if change.entity.write is None:
             raise PermanentFailure("E-SRC-053", self._at(change.entity), "is not written", "give `write` in the connector")
         return Writer(self._session, change.entity.write, self._at(change.entity)).write(change)
+
+    def _told(self, answer: Answer) -> SourceError | None:
+        """Return the failure that the body tells of; a body that is refused for a bad value tells of none."""
+        try:
+            return self._session.error_in(answer)
+        except PermanentFailure as refused:
+            is_json = answer.body.lstrip().startswith((b"{", b"["))
+            return refused if refused.code in NO_RECORD or not is_json else None
 
     def _fetched(self, raw: bytes, reading: Reading, source_id: str) -> Received:
         record = with_parts(self._session, received(raw, reading), raw, reading, self._largest)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from erpcrm_orchestration.clients.http import Answer, AnswerLost, HttpSession, Limits, Request, failure_of, require_json
-from erpcrm_orchestration.clients.json_page import CutShort, NotThere, Slices, records_of
+from erpcrm_orchestration.clients.json_page import CutShort, NotThere, Slices, is_cut, records_of
 from erpcrm_orchestration.clients.rest_request import build, filled, text, texts
 from erpcrm_orchestration.domain.clock import Clock, SystemClock
 from erpcrm_orchestration.domain.connection import Auth, Call, Connection, Connector
@@ -213,8 +213,10 @@ def cut(answer: Answer) -> AnswerLost:
     return AnswerLost("E-SRC-046", answer.where, "the answer ends in the middle", "it is tried again")
 
 
-def unreadable(answer: Answer, error: InputError) -> PermanentFailure:
-    """Return the refusal of an answer's JSON with the request that it answers."""
+def unreadable(answer: Answer, error: InputError) -> SourceError:
+    """Return the refusal of an answer's JSON with the request that it answers; a cut answer is worth another attempt."""
+    if error.code == "E-SRC-054" and is_cut(answer.body):
+        return cut(answer)
     return PermanentFailure(error.code, f"{answer.where} {error.where}", error.found, error.remedy)
 
 

@@ -27,7 +27,19 @@ from erpcrm_orchestration.domain.connection import (
 from erpcrm_orchestration.domain.errors import CredentialsRefused, PermanentFailure, TransientFailure
 from erpcrm_orchestration.domain.received import Page, Received, Span
 from tests.connectors.flavours import ACCOUNTS, APPEND, CURSOR, GRAPHQL, ORDERS, SNAPSHOT, client_of, paged
-from tests.connectors.rest_system import API_KEY, START, Reply, RestSystem, Seen, raw, status
+from tests.connectors.rest_system import (
+    API_KEY,
+    START,
+    Fault,
+    Reply,
+    RestSystem,
+    Seen,
+    cut_by_close,
+    cut_by_length,
+    cut_chunked,
+    raw,
+    status,
+)
 
 WINDOW = Span(START - timedelta(minutes=2), START + timedelta(days=1))
 
@@ -469,6 +481,32 @@ def test_the_id_of_a_fetch_cannot_lead_to_another_path(rest: RestSystem) -> None
         rest.routes["GET /api/orders/7%2F..%2Fadmin%3Fx"] = lambda _: Reply({}, 404)
         assert client.fetch(CURSOR, "7/../admin?x") is None
     assert [seen.path for seen in rest.seen] == ["/api/orders/7%2F..%2Fadmin%3Fx"]
+
+
+@pytest.mark.parametrize("fault", [cut_by_close, cut_by_length, cut_chunked, raw(b""), status(503)])
+def test_f20_a_fetch_whose_answer_is_cut_may_be_done_again(rest: RestSystem, fault: Fault) -> None:
+    rest.add("orders")
+    rest.faults.append(fault)
+    with client_of(rest) as client:
+        with pytest.raises(TransientFailure):
+            client.fetch(CURSOR, "1")
+        assert client.fetch(CURSOR, "1") is not None
+    assert len(rest.seen) == 2
+
+
+def test_f31_a_bad_record_that_is_fetched_is_kept_with_its_fault(rest: RestSystem) -> None:
+    rest.texts["orders", rest.add("orders")] = '{"id": 1, "modified": null, "total": NaN}'
+    with client_of(rest) as client:
+        fetched = client.fetch(CURSOR, "1")
+    assert fetched is not None
+    assert (fetched.source_id, str(fetched.fault)[:17]) == ("1", "E-SRC-001 $.total")
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_f21_a_login_page_is_no_record(rest: RestSystem, kind: str) -> None:
+    rest.faults.append(raw(b"<html>", kind))
+    with client_of(rest) as client, pytest.raises(PermanentFailure, match=r"E-SRC-0(40|54)"):
+        client.fetch(CURSOR, "1")
 
 
 def test_another_record_than_the_one_asked_for_is_refused(rest: RestSystem) -> None:
