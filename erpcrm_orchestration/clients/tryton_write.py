@@ -1,0 +1,162 @@
+"""Writes a change to Tryton by methods of its models: looks before a second create, and locks what it has read.
+
+A call's path is `model.method`. A body that is an object holds the values of a record: `create` gets it in a list, any
+other method the id before it; without a body a method gets the id alone, as buttons do. A body that is a list holds the
+method's arguments as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from erpcrm_orchestration.clients.http import AnswerLost
+from erpcrm_orchestration.clients.rest_request import filled, text
+from erpcrm_orchestration.clients.tryton_json import as_field, plain, typed
+from erpcrm_orchestration.clients.tryton_rpc import TrytonSession
+from erpcrm_orchestration.domain.connection import Call, Writing
+from erpcrm_orchestration.domain.errors import PermanentFailure
+from erpcrm_orchestration.domain.json_path import ABSENT, at
+from erpcrm_orchestration.domain.received import Change, UnknownOutcome, Written
+from erpcrm_orchestration.domain.values import shown
+
+LISTS = frozenset({"one2many", "many2many"})
+
+
+class TrytonWriter:
+    """Writes to one model."""
+
+    def __init__(self, session: TrytonSession, writing: Writing, where: str) -> None:
+        self._session, self._writing, self._where = session, writing, where
+
+    def write(self, change: Change) -> Written:
+        """Create or update; raise UnknownOutcome when the answer was lost, or the SourceError of the server's refusal."""
+        values = self._values(change)
+        return self._create(change, values) if change.external_id is None else self._update(change, values)
+
+    def _create(self, change: Change, values: Mapping[str, object]) -> Written:
+        call = self._required(self._writing.create, "create")
+        if change.doubtful:
+            found = self._look(values)
+            if found is not None:
+                return Written(found, found=True)
+        result = self._sent(call, values, {})
+        numbers = result if isinstance(result, list) else [result]
+        if len(numbers) != 1 or not isinstance(numbers[0], int):
+            told = "created, but no id in the answer"
+            raise UnknownOutcome(PermanentFailure("E-SRC-056", self._where, told, "correct write.create of the connector"))
+        return Written(str(numbers[0]))
+
+    def _update(self, change: Change, values: Mapping[str, object]) -> Written:
+        call = self._required(self._writing.update, "update")
+        if call.body is not None and filled(call.body, values) is ABSENT:
+            return Written(change.external_id)
+        held = self._held(values)
+        for path, words in self._writing.refuse_when.items():
+            value = at(held, path)
+            if value is not ABSENT and value is not None and text(value) in words:
+                return Written(change.external_id, conflict=f"{path} is {shown(text(value))} there")
+        self._sent(call, values, self._lock(call, held, values))
+        return Written(change.external_id)
+
+    def _sent(self, call: Call, values: Mapping[str, object], context: Mapping[str, object]) -> object:
+        model, method = _split(call.path, self._where)
+        arguments = self._arguments(call, model, method, values)
+        # The login comes before, so that a lost answer is always that of the change itself.
+        self._session.begin()
+        try:
+            return self._session.model(model, method, arguments, context).value
+        except AnswerLost as lost:
+            raise UnknownOutcome(lost) from None
+
+    def _arguments(self, call: Call, model: str, method: str, values: Mapping[str, object]) -> list[object]:
+        content = ABSENT if call.body is None else filled(call.body, values)
+        if isinstance(content, list):
+            return [typed(one) for one in content]
+        record = self._record(model, content) if isinstance(content, Mapping) else None
+        if method == "create":
+            return [[record or {}]]
+        return [[values["id"]]] if record is None else [[values["id"]], record]
+
+    def _record(self, model: str, values: Mapping[str, object]) -> dict[str, object]:
+        """Return the values of a record with the types of the model's fields, those of its lines included."""
+        types = self._session.types(model, list(values))
+        return {name: self._field(types.get(name, {}), name, value) for name, value in values.items()}
+
+    def _field(self, described: Mapping[str, object], name: str, value: object) -> object:
+        kind, relation = str(described.get("type")), described.get("relation")
+        if kind in LISTS and isinstance(value, list) and relation:
+            return [self._command(str(relation), command) for command in value]
+        return as_field(value, kind, f"{self._where} {name}")
+
+    def _command(self, relation: str, command: object) -> object:
+        """Return a command for a list, such as ["create", [{...}]], with the types of the lines' fields."""
+        if not isinstance(command, Sequence) or isinstance(command, str):
+            return int(str(command))
+        word, *parts = command
+        return [word, *(self._part(relation, part) for part in parts)]
+
+    def _part(self, relation: str, part: object) -> object:
+        if isinstance(part, list):
+            return [self._part(relation, one) for one in part]
+        return self._record(relation, part) if isinstance(part, Mapping) else int(str(part))
+
+    def _look(self, values: Mapping[str, object]) -> str | None:
+        """Return the id of the record that an earlier attempt made, None when there is none."""
+        call = self._writing.find
+        if call is None:
+            told = "an earlier attempt may have created it, and there is no way to look"
+            raise PermanentFailure("E-SRC-057", self._where, told, "look in the system, then settle it by hand")
+        domain = filled(json.loads(call.query.get("domain", "[]")), values)
+        if domain is ABSENT or not domain:
+            raise PermanentFailure("E-SRC-057", self._where, "`find` has no value to look for", "correct the connector")
+        found = self._session.model(call.path, "search", [typed(domain), 0, 2, [["id", "ASC"]]], {"active_test": False})
+        numbers = found.value if isinstance(found.value, list) else []
+        if len(numbers) > 1:
+            told = f"{len(numbers)} records or more where one is looked for"
+            raise PermanentFailure("E-SRC-057", self._where, told, "make `find` of the connector exact, or settle it by hand")
+        return str(numbers[0]) if numbers else None
+
+    def _held(self, values: Mapping[str, object]) -> object | None:
+        call = self._writing.check
+        if call is None:
+            return None
+        wanted = [name.strip() for name in call.query.get("fields", "").split(",") if name.strip()]
+        names = [*dict.fromkeys([*wanted, *self._writing.refuse_when, "_timestamp"])]
+        rows = self._session.model(call.path, "read", [[values["id"]], names]).value
+        return plain(rows[0]) if isinstance(rows, list) and rows else None
+
+    def _lock(self, call: Call, held: object | None, values: Mapping[str, object]) -> dict[str, object]:
+        """Return the context by which Tryton refuses the write when somebody was faster."""
+        stamp = at(held, "_timestamp") if held is not None else ABSENT
+        if not isinstance(stamp, str):
+            return {}
+        return {"_timestamp": {f"{_split(call.path, self._where)[0]},{values['id']}": stamp}}
+
+    def _values(self, change: Change) -> dict[str, object]:
+        """Return the values in the system's words; a word that it has no word for is not sent."""
+        values = dict(change.values)
+        for name, words in self._writing.values.items():
+            ours = values.pop(name, None)
+            if ours is not None and str(ours) in words:
+                values[name] = words[str(ours)]
+        return {**values, "key": change.idempotency_key, "id": self._number(change.external_id)}
+
+    def _number(self, external_id: str | None) -> int | None:
+        if external_id is None:
+            return None
+        if not (external_id.isascii() and external_id.isdigit()):
+            raise PermanentFailure("E-SRC-016", self._where, f"{shown(external_id)} is no id of Tryton", "settle it by hand")
+        return int(external_id)
+
+    def _required(self, call: Call | None, name: str) -> Call:
+        if call is None:
+            raise PermanentFailure("E-SRC-053", self._where, f"no call to {name}", f"give write.{name} in the connector")
+        return call
+
+
+def _split(path: str, where: str) -> tuple[str, str]:
+    model, _, method = path.rpartition(".")
+    if "." not in model:
+        raise PermanentFailure("E-SRC-051", where, f"{shown(path)} is not model.method", "correct the connector")
+    return model, method
