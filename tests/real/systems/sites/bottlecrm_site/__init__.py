@@ -1,0 +1,1 @@
+"""What a BottleCRM needs to be set up quickly."""

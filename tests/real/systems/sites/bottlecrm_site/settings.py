@@ -1,0 +1,16 @@
+"""BottleCRM's own settings, with tables made from the models: its 250 migrations take three minutes to the same end."""
+
+from crm.settings import *  # noqa: F403
+
+
+class _FromModels(dict):
+    """Says of every application that it has no migrations."""
+
+    def __contains__(self, application: object) -> bool:
+        return True
+
+    def __getitem__(self, application: str) -> None:
+        return None
+
+
+MIGRATION_MODULES = _FromModels()

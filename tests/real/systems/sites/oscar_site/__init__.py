@@ -1,0 +1,1 @@
+"""A shop on django-oscar with its REST API."""
