@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +18,15 @@ from erpcrm_orchestration.store import integration_schema as tables
 from tests.company import Company
 
 SHOP_CREDENTIALS = {"SHOP_KEY": "ck_demo", "SHOP_SECRET": "cs_demo"}
+CREDENTIALS = {**SHOP_CREDENTIALS, "ERP_KEY": "erp_demo", "CRM_TOKEN": "crm_demo"}
+CONNECTORS = Path(__file__).parent.parent / "config" / "connectors.yaml"
+"""The demo company's own: what its users read is what is tested."""
+
+SECRETS = {
+    "shop": '{key: "${env:SHOP_KEY}", secret: "${env:SHOP_SECRET}"}',
+    "erp": '{api_key: "${env:ERP_KEY}"}',
+    "crm": '{token: "${env:CRM_TOKEN}"}',
+}
 
 SHOP = """
 connectors:
@@ -36,7 +47,7 @@ class IntegratedCompany:
 
     engine: sa.Engine
     clock: FixedClock
-    environment: dict[str, str] = field(default_factory=lambda: dict(SHOP_CREDENTIALS))
+    environment: dict[str, str] = field(default_factory=lambda: dict(CREDENTIALS))
 
     def dossier(self, code: str = "998", **columns: Any) -> None:
         """Store a dossier."""
@@ -54,6 +65,19 @@ class IntegratedCompany:
     def connect_shop(self, url: str, dossier: str = "998", extra: str = "") -> None:
         """Connect the simulated shop to a dossier; `extra` are further lines of the connection."""
         self.connect(SHOP.format(dossier=dossier, url=url) + extra)
+
+    def connect_systems(self, *, outbound: bool = True, dossier: str = "998", **urls: str) -> None:
+        """Connect the demo company's systems by their urls: shop, erp, crm."""
+        lines = [CONNECTORS.read_text(encoding="utf-8").replace("requests_per_s: 50", "requests_per_s: 1000"), "connections:"]
+        for system, url in urls.items():
+            lines.append(f"  {system}_{dossier}:")
+            lines.append(f'    {{dossier: "{dossier}", system: {system}, connector: {system}, url: "{url}",')
+            lines.append(f"     outbound_enabled: {str(outbound).lower()}, credentials: {SECRETS[system]}}}")
+        self.connect("\n".join(lines))
+
+    def pass_time(self, seconds: float = 61) -> None:
+        """Let the clock go on, so that the streams are due again."""
+        self.clock.at += timedelta(seconds=seconds)
 
     def round(self, *codes: str, run_id: str = "run-1", **job: Any) -> dict[str, DossierRound]:
         """Do one round for these dossiers, 998 when none is named."""

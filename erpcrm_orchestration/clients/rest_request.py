@@ -1,6 +1,7 @@
 """Makes the request of a call: fills its {places} with values, and leaves out what has none.
 
-A text that is exactly "{name}" becomes the value itself. A member of an object, a query parameter or a header whose
+A text that is exactly "{name}" becomes the value itself, with :int or :text as that. An object {for_each: name, item: ...}
+becomes a list: the item once for each row of the list, whose values are {row.name} in it. A member of an object, a query parameter or a header whose
 value is missing or null is left out; so is an element of a list, as a whole, when one of its members is missing.
 """
 
@@ -23,7 +24,8 @@ from erpcrm_orchestration.domain.errors import PermanentFailure
 from erpcrm_orchestration.domain.json_path import ABSENT, at
 from erpcrm_orchestration.domain.received import Span
 
-PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)(?::(int|text))?\}")
+EACH: Final = frozenset({"for_each", "item"})
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LEFT_OUT = (ABSENT, None)
 
@@ -52,6 +54,8 @@ def filled(template: object, values: Mapping[str, object]) -> object:
     if isinstance(template, str):
         return _filled_text(template, values)
     if isinstance(template, Mapping):
+        if template.keys() == EACH:
+            return _each(template, values)
         members = {str(key): filled(one, values) for key, one in template.items()}
         kept = {key: one for key, one in members.items() if one is not ABSENT}
         return kept if kept or not members else ABSENT
@@ -123,15 +127,34 @@ def _filled_text(template: str, values: Mapping[str, object]) -> object:
     alone = PLACE.fullmatch(template)
     if alone:
         value = at(values, alone[1])
-        return ABSENT if value is None else value
-    found = {name: at(values, name) for name in PLACE.findall(template)}
+        return ABSENT if value in _LEFT_OUT else _typed(value, alone[2])
+    found = {name: at(values, name) for name, _ in PLACE.findall(template)}
     if any(value in _LEFT_OUT for value in found.values()):
         return ABSENT
     return PLACE.sub(lambda place: text(found[place[1]]), template)
 
 
+def _typed(value: object, kind: str | None) -> object:
+    """Return an id as the system writes it: ids are texts here, and many systems have numbers."""
+    if kind == "int" and isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return text(value) if kind == "text" else value
+
+
+def _each(template: Mapping[str, object], values: Mapping[str, object]) -> object:
+    rows = at(values, str(template["for_each"]))
+    if not isinstance(rows, list):
+        return ABSENT
+    items = [filled(template["item"], {**values, "row": row}) for row in rows]
+    return [item for item in items if item is not ABSENT]
+
+
 def _lacks(element: object, values: Mapping[str, object]) -> bool:
-    return isinstance(element, Mapping) and any(filled(one, values) is ABSENT for one in element.values())
+    return (
+        isinstance(element, Mapping)
+        and element.keys() != EACH
+        and any(filled(one, values) is ABSENT for one in element.values())
+    )
 
 
 def _object(value: object) -> dict[str, object]:

@@ -160,7 +160,8 @@ class RestSession:
         auth = self._auth
         if auth.kind == "login" and self._token is None:
             self._token = self._login(auth)
-        proof = texts(auth.headers, {**self.credentials, "token": self._token})
+        known = {**self.credentials, "token": self._token} if auth.kind == "login" else self.credentials
+        proof = texts(auth.headers, known)
         if auth.kind == "basic":
             user, password = (self._credential(one, name) for one, name in ((auth.user, "user"), (auth.password, "password")))
             proof["Authorization"] = "Basic " + b64encode(f"{user}:{password}".encode()).decode()

@@ -74,12 +74,7 @@ class Writer:
 
     def _values(self, change: Change) -> dict[str, object]:
         """Return the values in the system's words; a word that it has no word for is not sent."""
-        values = dict(change.values)
-        for name, words in self._writing.values.items():
-            ours = values.pop(name, None)
-            if ours is not None and str(ours) in words:
-                values[name] = words[str(ours)]
-        return {**values, "key": change.idempotency_key, "id": change.external_id}
+        return {**told(self._writing, change.values), "key": change.idempotency_key, "id": change.external_id}
 
     def _sent(self, call: Call, change: Change, values: Mapping[str, object]) -> Answer:
         request = self._session.request(call, values)
@@ -179,6 +174,21 @@ class Writer:
 
     def _all(self, values: Mapping[str, object]) -> dict[str, object]:
         return {**self._session.credentials, **values}
+
+
+def told(writing: Writing, ours: Mapping[str, object]) -> dict[str, object]:
+    """Return our values in the system's words.
+
+    A field is told by its own words. A name that is no field is made from the first of the fields whose word it has.
+    """
+    values = dict(ours)
+    for name, words in writing.values.items():
+        of = [name] if name in writing.fields else writing.fields
+        meaning = next((words[str(ours[field])] for field in of if str(ours.get(field)) in words), None)
+        values.pop(name, None)
+        if meaning is not None:
+            values[name] = meaning
+    return values
 
 
 def _still_at_work(failure: SourceError) -> TransientFailure:

@@ -20,7 +20,7 @@ ADDRESS = "E-CFG-071"
 HTTP = frozenset({ConnectorKind.REST, ConnectorKind.WOOCOMMERCE})
 """Kinds whose requests are written out here; the other kinds make their own from what a reading says."""
 
-_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)(?::(?:int|text))?\}")
 
 
 @dataclass(frozen=True)

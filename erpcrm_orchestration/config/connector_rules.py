@@ -107,7 +107,7 @@ def _written_names(write: Writing, mapping: EntityMapping | None) -> Names:
     fields = {one.name for one in entity.fields} if entity else set()
     dotted = {one.name for one in entity.fields if one.kind is Kind.ADDRESS} if entity else set()
     rows = {one.name for one in entity.children} if entity else set()
-    return Names(frozenset({"id", "key", *fields, *rows, *write.values}), frozenset({"ref", *dotted, *rows}))
+    return Names(frozenset({"id", "key", *fields, *rows, *write.values}), frozenset({"ref", "row", *dotted, *rows}))
 
 
 def _credentials(reading: Reading, connector: Connector) -> frozenset[str]:

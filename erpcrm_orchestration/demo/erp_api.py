@@ -151,7 +151,7 @@ class Erp(WebSystem):
     def _take_stock(self, product_id: int, quantity: int) -> None:
         if quantity:
             stock = self.kinds["products"].record(product_id)["stock_quantity"]
-            self.change("products", product_id, stock_quantity=stock - quantity)
+            self.change("products", product_id, stock_quantity=(stock or 0) - quantity)
 
     def _add(self, kind: str, values: Json) -> Json:
         with self.lock:

@@ -41,7 +41,7 @@ Cast = Callable[[Json, str], Any]
 class Refused(Exception):
     """A record cannot be taken as it is: what stands at `path` is refused."""
 
-    def __init__(self, path: str, found: str, code: str = "E-SRC-040") -> None:
+    def __init__(self, path: str, found: str, code: str = "E-MAP-001") -> None:
         self.path, self.found, self.code = path, found, code
         super().__init__(f"{code} {path}: {found}")
 

@@ -83,7 +83,7 @@ class CompiledMapping:
         """Return the rows of a record; raise Refused with the path of what is missing or not meant."""
         for path, get in self._required:
             if get(record) is MISSING:
-                raise Refused(f"$.{path}", "missing", "E-SRC-041")
+                raise Refused(f"$.{path}", "missing", "E-MAP-002")
         mapped = MappedRecord(tuple([read(record) for read in self._header]))
         for reader in self._children:
             mapped.children[reader.child.name] = reader.rows(record)
@@ -178,13 +178,13 @@ def _reader(target: Field, source: FieldMap) -> Get:
         value = get(record)
         if value is MISSING:
             if target.required:
-                raise Refused(shown_path, "missing", "E-SRC-041")
+                raise Refused(shown_path, "missing", "E-MAP-002")
             return None
         if change is not None and value is not None:
             value = change(value)
         found = None if value is None else cast(value, shown_path)
         if found is None and target.required:
-            raise Refused(shown_path, "no value", "E-SRC-041")
+            raise Refused(shown_path, "no value", "E-MAP-002")
         return found
 
     if source.constant is not None:

@@ -85,7 +85,7 @@ def _fetch(work: Work, one: Connected, client: ConnectorClient, item: Item) -> b
     try:
         if stream is None or stream.read is None or item.source_id is None:
             raise PermanentFailure(
-                "E-SRC-046", f"{item.connection_code} {item.stream}", "not read any more", "drop the request"
+                "E-INT-004", f"{item.connection_code} {item.stream}", "not read any more", "drop the request"
             )
         found = client.fetch(stream, item.source_id)
     except SourceError as failure:
@@ -95,7 +95,7 @@ def _fetch(work: Work, one: Connected, client: ConnectorClient, item: Item) -> b
     outcome = Outcome(WorkState.DONE, now)
     if found is None:
         error = (
-            f"E-SRC-047 {item.connection_code} {item.stream} {item.source_id}: the system has no such record; correct the id"
+            f"E-INT-005 {item.connection_code} {item.stream} {item.source_id}: the system has no such record; correct the id"
         )
         outcome = Outcome(WorkState.DEAD, now, error)
     with work.engine.begin() as connection:

@@ -17,6 +17,7 @@ from erpcrm_orchestration.domain.integration import BATCH, LONGEST_WAIT, Tally, 
 from erpcrm_orchestration.services.connectors import Connected, compiled
 from erpcrm_orchestration.services.fetching import request_missing
 from erpcrm_orchestration.services.integration_batch import IntegrationBatch, Stream
+from erpcrm_orchestration.services.outbound import plan, targets_of
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import inbox
 from erpcrm_orchestration.store.connection_state import stop_stream, stopped_streams
@@ -73,6 +74,9 @@ def _integrate_stream(work: Work, one: Connected, stream: ConnectorEntity, targe
             batch = IntegrationBatch(connection, Stream(one.connection, stream, mapping, now, work.run_id))
             result = batch.run(messages)
             request_missing(connection, one, result.missing, "a record waits for it", now)
+            system, entity = one.connection.system, stream.map.entity
+            cause = f"inbox:{messages[-1].message_id}"
+            plan(connection, targets_of(targets, entity, but=system), entity, result.changed, cause=cause, now=now)
             if too_many_rejects(result.tally.rejected, len(messages)):
                 _stop(connection, one, stream, result.tally, now)
             failpoint("integration.before_commit")

@@ -266,7 +266,7 @@ class IntegrationBatch:
                 parents[key] = above
         faults = tree_faults(arriving, parents)
         for key, fault in faults.items():
-            arriving[key].error = f"E-SRC-045 {self._where(arriving[key].message)}: {fault}; correct it at the source"
+            arriving[key].error = f"E-INT-003 {self._where(arriving[key].message)}: {fault}; correct it at the source"
         self._refuse_waiting(waiting.keys() & _circles(faults.values()), faults)
 
     def _refuse_waiting(self, source_ids: Iterable[str], faults: Mapping[str, str]) -> None:
@@ -274,7 +274,7 @@ class IntegrationBatch:
         reason = next(iter(faults.values()), "")
         inbox.refuse_waiting(
             self.connection, self.stream.dossier_code, self.stream.system, self.entity.name, sorted(source_ids),
-            f"E-SRC-045 {self.entity.name}: {reason}; correct it at the source", self.stream.now,
+            f"E-INT-003 {self.entity.name}: {reason}; correct it at the source", self.stream.now,
         )  # fmt: skip
 
     def _not_ours(self, merge: RecordMerge, pending: Sequence[Pending]) -> set[int]:

@@ -17,10 +17,12 @@ from erpcrm_orchestration.domain.errors import ErpcrmError
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.integration import WORK, Tally
 from erpcrm_orchestration.services.connectors import Connected, connected
+from erpcrm_orchestration.services.delivery import Deliveries, deliver_due
 from erpcrm_orchestration.services.fetching import fetch_due
 from erpcrm_orchestration.services.integration import integrate
 from erpcrm_orchestration.services.leases import hold
 from erpcrm_orchestration.services.polling import StreamPoll, poll
+from erpcrm_orchestration.services.webhook_status import look_at_webhooks
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store.connection_state import stopped_connections
 from erpcrm_orchestration.store.engine import reported
@@ -42,6 +44,7 @@ class DossierRound:
     polls: dict[tuple[str, str], StreamPoll] = field(default_factory=dict)
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
     entities: dict[tuple[str, str], str] = field(default_factory=dict)
+    deliveries: dict[str, Deliveries] = field(default_factory=dict)
     fetched: int = 0
     failure: ErpcrmError | None = None
 
@@ -110,6 +113,7 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
                 code = one.connection.connection_code
                 found = poll(work, one, everything=job.everything)
                 result.polls |= {(code, stream): each for stream, each in found.items()}
+                look_at_webhooks(work, one)
         _integrate(work, dossier_code, connections, result)
         for _ in range(FETCH_ROUNDS):
             fetched = _fetch(work, connections)
@@ -117,6 +121,7 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
                 break
             result.fetched += fetched
             _integrate(work, dossier_code, connections, result)
+        _deliver(work, connections, result)
     except ErpcrmError as failure:
         result.failure = failure
     return result
@@ -125,6 +130,14 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
 def _integrate(work: Work, dossier_code: str, connections: Sequence[Connected], result: DossierRound) -> None:
     for key, tally in integrate(work, dossier_code, connections).items():
         result.tallies[key] = result.tallies.get(key, Tally()) + tally
+
+
+def _deliver(work: Work, connections: Sequence[Connected], result: DossierRound) -> None:
+    with work.engine.connect() as connection:
+        stopped = stopped_connections(connection)
+    for one in connections:
+        if one.connection.outbound_enabled and one.connection.connection_code not in stopped:
+            result.deliveries[one.connection.connection_code] = deliver_due(work, one)
 
 
 def _fetch(work: Work, connections: Sequence[Connected]) -> int:

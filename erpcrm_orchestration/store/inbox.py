@@ -112,10 +112,38 @@ def receive(connection: sa.Connection, key: StreamKey, records: Iterable[Receive
     ]
     if not rows:
         return Receipt()
+    _take_turn(connection, key)
     copy_rows(connection, "staging_received", "received_staging", STAGED, rows)
     found = connection.execute(load_sql("receive"), vars(key) | vars(arrival) | {"via": arrival.via.value}).one()
     connection.execute(sa.text("TRUNCATE pg_temp.received_staging"))
     return Receipt(found.new, found.same, found.old, found.refused, found.late, found.max_lateness_s, tuple(found.rivals))
+
+
+def _take_turn(connection: sa.Connection, key: StreamKey) -> None:
+    """Let one transaction at a time receive records of an entity: a webhook and a poll may bring the same one at once."""
+    name = sa.literal(f"inbox/{key.dossier_code}/{key.system_code}/{key.entity}")
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+
+
+def has_delivery(connection: sa.Connection, connection_code: str, delivery_id: str) -> bool:
+    """True when a delivery with this id has been stored."""
+    columns = inbox.c
+    found = sa.select(sa.literal(True)).where(columns.connection_code == connection_code, columns.delivery_id == delivery_id)
+    return connection.scalar(found.limit(1)) is True
+
+
+def version_known(connection: sa.Connection, key: StreamKey, source_id: str) -> datetime | None:
+    """Return the version that we have of a record, None when it is unknown or has none."""
+    columns = cross_reference.c
+    found: datetime | None = connection.scalar(
+        sa.select(columns.version_at).where(
+            columns.dossier_code == key.dossier_code,
+            columns.system_code == key.system_code,
+            columns.entity == key.entity,
+            columns.external_id == source_id,
+        )
+    )
+    return found
 
 
 def claim(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, limit: int) -> list[Message]:
@@ -205,7 +233,7 @@ def expire(connection: sa.Connection, dossier_code: str, *, now: datetime, longe
     gone = (
         sa.update(inbox)
         .where(columns.dossier_code == dossier_code, columns.state == "WAITING", columns.waiting_since < now - longest)
-        .values(state="DEAD", error=sa.literal("E-SRC-044 missing ") + columns.waiting_for, waiting_for=None, closed_at=now)
+        .values(state="DEAD", error=sa.literal("E-INT-002 missing ") + columns.waiting_for, waiting_for=None, closed_at=now)
     )
     return connection.execute(gone).rowcount
 

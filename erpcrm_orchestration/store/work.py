@@ -33,6 +33,7 @@ class Item:
     record_id: int | None
     dedup_key: str
     values: Any
+    values_hash: str | None
     attempts: int
     in_doubt: bool
     cause: str

@@ -1,5 +1,5 @@
--- Leases due items. Of one record only its oldest open change may go: a later one waits for it, also while it is DEAD or in
--- conflict, so that no change overtakes another. A lease that ended belongs to a dead process: its change is in doubt.
+-- Leases due items. Of one record only its oldest open change may go: no change overtakes another, nor one that was given up
+-- while nobody knows whether it was carried out. A lease that ended belongs to a dead process: its change is in doubt.
 WITH due AS (
     SELECT w.dossier_code, w.work_id
     FROM flow.work_item AS w
@@ -19,7 +19,7 @@ WITH due AS (
                     AND earlier.entity = w.entity
                     AND earlier.record_id = w.record_id
                     AND earlier.work_id < w.work_id
-                    AND earlier.state IN ('QUEUED', 'LEASED', 'RETRY', 'DEAD', 'CONFLICT')
+                    AND (earlier.state IN ('QUEUED', 'LEASED', 'RETRY') OR (earlier.state = 'DEAD' AND earlier.in_doubt))
             )
         )
     ORDER BY w.priority, w.work_id
@@ -34,5 +34,5 @@ UPDATE flow.work_item AS w SET
 FROM due
 WHERE w.dossier_code = due.dossier_code AND w.work_id = due.work_id
 RETURNING
-    w.work_id, w.connection_code, w.stream, w.entity, w.source_id, w.record_id, w.dedup_key, w.values, w.attempts, w.in_doubt,
+    w.work_id, w.connection_code, w.stream, w.entity, w.source_id, w.record_id, w.dedup_key, w.values, w.values_hash, w.attempts, w.in_doubt,
     w.cause

@@ -11,7 +11,7 @@ WITH open AS (
     SELECT dossier_code, entity,
         count(*) FILTER (WHERE state = 'REJECTED') AS rejected,
         count(*) FILTER (WHERE state = 'DEAD') AS dead,
-        count(*) FILTER (WHERE state = 'REJECTED' AND error LIKE 'E-SRC-043 %') AS rivals,
+        count(*) FILTER (WHERE state = 'REJECTED' AND error LIKE 'E-INT-001 %') AS rivals,
         count(*) FILTER (WHERE state = 'TRANSFORMED') AS warned,
         count(*) FILTER (WHERE state = 'TRANSFORMED' AND warning LIKE '%is not the sum%') AS totals_differ,
         min(coalesce(error, warning)) AS sample

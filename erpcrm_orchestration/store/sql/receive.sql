@@ -68,7 +68,7 @@ WITH ranked AS (
         CASE verdict WHEN 'NEW' THEN 'NEW' WHEN 'OLD' THEN 'SUPERSEDED' ELSE 'REJECTED' END,
         CASE verdict
             WHEN 'FAULT' THEN fault
-            WHEN 'RIVAL' THEN 'E-SRC-043 ' || source_id || ': same version different hash; it is fetched anew'
+            WHEN 'RIVAL' THEN 'E-INT-001 ' || source_id || ': same version different hash; it is fetched anew'
         END,
         CASE WHEN verdict <> 'NEW' THEN CAST(:now AS timestamptz) END,
         :run_id

@@ -1,0 +1,88 @@
+"""What has to be told to other systems after records changed: planned in the transaction that changed them.
+
+A system is not told what it said itself, nor what it was told before (the echo ledger). A newer change of a record takes the
+place of those that were not sent yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.connection import ConnectorEntity, Writing
+from erpcrm_orchestration.domain.entity import ENTITIES
+from erpcrm_orchestration.domain.outbound import idempotency_key, told, values_hash
+from erpcrm_orchestration.services.connectors import Connected
+from erpcrm_orchestration.store.outbound import Delivery, Sent, queue_deliveries, sent_to
+from erpcrm_orchestration.store.records import load_records
+
+
+@dataclass(frozen=True)
+class Target:
+    """A system that takes an entity of ours."""
+
+    one: Connected
+    stream: ConnectorEntity
+    writing: Writing
+
+
+def targets_of(connections: Sequence[Connected], entity: str, *, but: str | None = None) -> list[Target]:
+    """Return the systems of a dossier that take an entity; `but` is the system that told us of the change."""
+    return [
+        Target(one, stream, stream.write)
+        for one in connections
+        if one.connection.outbound_enabled and one.connection.system != but
+        for stream in one.connector.entities
+        if stream.write and stream.map and stream.map.entity == entity
+    ]
+
+
+def plan(
+    connection: sa.Connection,
+    targets: Sequence[Target],
+    entity: str,
+    record_ids: Collection[int],
+    *,
+    cause: str,
+    now: datetime,
+    required: bool = False,
+) -> int:
+    """Queue what the targets have to be told of these records; return how many changes are new.
+
+    `required` queues the creation also of records that nobody changed: something else refers to them.
+    """
+    if not targets or not record_ids:
+        return 0
+    dossier_code = targets[0].one.connection.dossier
+    records = load_records(connection, dossier_code, ENTITIES[entity], record_ids)
+    deliveries = [
+        delivery
+        for target in targets
+        for delivery in _of_target(
+            target, records, sent_to(connection, target.one.key(target.stream), list(records)), entity, cause, required=required
+        )
+    ]
+    return queue_deliveries(connection, deliveries, now)
+
+
+def _of_target(
+    target: Target, records: Mapping[int, dict[str, Any]], sent: Mapping[int, Sent], entity: str, cause: str, *, required: bool
+) -> Iterator[Delivery]:
+    key = target.one.key(target.stream)
+    for record_id, values in records.items():
+        known = sent.get(record_id)
+        operation = "update" if known else "create"
+        if (target.writing.update if known else target.writing.create) is None:
+            continue
+        content = told(target.writing, values)
+        if not content and not required:
+            continue
+        digest = values_hash(content)
+        if known and known.sent_hash == digest:
+            continue
+        dedup = idempotency_key(key.dossier_code, key.connection_code, operation, entity, record_id, digest, cause)
+        yield Delivery(key, record_id, values, digest, dedup, cause)

@@ -1,0 +1,151 @@
+"""From the shop to ERP and CRM and back: each effect once, on real HTTP servers and a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.demo.crm_api import Crm
+from erpcrm_orchestration.demo.erp_api import Erp
+from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.demo.web import WebServer
+from erpcrm_orchestration.domain.clock import FixedClock
+from tests.integrated_company import IntegratedCompany
+
+
+@dataclass
+class Systems:
+    """The simulated systems of dossier 998."""
+
+    shop: Shop
+    erp: Erp
+    crm: Crm
+    company: IntegratedCompany
+    urls: dict[str, str]
+
+    def order(self, **changes: object) -> int:
+        """Place an order of a customer with an e-mail address; return its number in the shop."""
+        customer = self.shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand")
+        product = self.shop.add_product("Lamp", "12.50")
+        return int(self.shop.add_order([(product["id"], 2)], customer_id=customer["id"], **changes)["id"])  # type: ignore[arg-type]
+
+    def rounds(self, count: int = 1) -> None:
+        """Do rounds, one minute apart; none of them may fail."""
+        for _ in range(count):
+            done = self.company.round()["998"]
+            assert done.failures == []
+            self.company.pass_time()
+
+
+@pytest.fixture
+def systems(engine: sa.Engine, clock: FixedClock) -> Iterator[Systems]:
+    """Shop, ERP and CRM on their ports; they are connected by the test."""
+    shop, erp, crm = Shop(clock=clock), Erp(clock=clock), Crm(clock=clock)
+    company = IntegratedCompany(engine, clock)
+    company.dossier()
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(WebServer(one)) for name, one in (("shop", shop), ("erp", erp), ("crm", crm))}
+        yield Systems(shop, erp, crm, company, {name: server.url for name, server in servers.items()})
+
+
+@pytest.fixture
+def outbound(systems: Systems) -> Systems:
+    """The three systems connected, and written to."""
+    systems.company.connect_systems(**systems.urls)
+    return systems
+
+
+def test_an_order_of_the_shop_is_created_once_in_the_erp_with_its_customer_and_products(outbound: Systems) -> None:
+    order = outbound.order()
+    outbound.rounds(3)
+    (sale,) = outbound.erp.orders
+    assert sale["external_reference"] == str(order)
+    assert [(line["quantity"], line["unit_price"]) for line in sale["lines"]] == [(2, "12.50")]
+    assert len(outbound.erp.records("customers")) == 1
+    assert len(outbound.erp.records("products")) == 1
+    assert [one["email"] for one in outbound.crm.find("contacts")] == ["ana@example.com"]
+    assert {row["state"] for row in outbound.company.rows("flow.work_item")} == {"DONE"}
+
+
+def test_nothing_is_written_while_outbound_is_not_enabled(systems: Systems) -> None:
+    """B31"""
+    systems.company.connect_systems(**systems.urls, outbound=False)
+    systems.order()
+    systems.rounds(2)
+    assert systems.erp.orders == []
+    assert systems.shop.writes == []
+    assert systems.company.rows("flow.work_item", event="outbound") == []
+
+
+def test_shipped_in_the_erp_is_exactly_one_change_of_the_order_in_the_shop(outbound: Systems) -> None:
+    """B32 B33: one PUT with status completed; its echo is stored and tells nobody anything."""
+    order = outbound.order()
+    outbound.rounds(2)
+    outbound.shop.writes.clear()
+    outbound.erp.ship(outbound.erp.orders[0]["id"])
+    outbound.rounds(4)
+    puts = [(path, body.get("status")) for method, path, body in outbound.shop.writes if method == "PUT"]
+    assert puts == [(f"orders/{order}", "completed")]
+    assert outbound.shop.order(order)["status"] == "completed"
+    (header,) = outbound.company.rows("hub.order_header")
+    assert (header["state"], header["logistic_state"]) == ("completed", "shipped")
+    assert len(outbound.company.rows("flow.inbox", entity="order", system_code="shop")) >= 2
+    assert len(outbound.erp.orders) == 1
+
+
+def test_an_order_that_was_cancelled_in_the_shop_is_a_conflict_and_not_overwritten(outbound: Systems) -> None:
+    """B35"""
+    order = outbound.order()
+    outbound.rounds(2)
+    outbound.shop.writes.clear()
+    outbound.erp.ship(outbound.erp.orders[0]["id"])
+    outbound.shop.change_order(order, status="cancelled")
+    outbound.rounds(2)
+    assert outbound.shop.order(order)["status"] == "cancelled"
+    assert outbound.shop.writes == []
+    conflicts = outbound.company.rows("flow.work_item", state="CONFLICT")
+    assert [row["last_error"].split(" ")[0] for row in conflicts] == ["E-OUT-002"]
+    assert any("status is 'cancelled' there" in (row["message"] or "") for row in outbound.company.rows("flow.logbook_entry"))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_lost_answer_does_not_create_a_second_order(outbound: Systems, times: int) -> None:
+    """F30: the ERP created it and the answer was lost; the next attempt looks first."""
+    outbound.order()
+    outbound.erp.faults.arm("lost_answer", times=times, path="/api/v1/orders", method="POST")
+    for _ in range(6):
+        outbound.company.round()
+        outbound.company.pass_time(1200)
+    assert len(outbound.erp.orders) == 1
+    assert {row["state"] for row in outbound.company.rows("flow.work_item", event="outbound")} == {"DONE"}
+
+
+def test_a_contact_of_the_crm_with_a_known_address_is_the_same_customer(outbound: Systems) -> None:
+    outbound.crm.add("contacts", email="ana@example.com", first_name="Ana", last_name="Durand", language="fr")
+    outbound.order()
+    outbound.rounds(2)
+    (customer,) = outbound.company.rows("hub.customer")
+    assert customer["language"] == "fr"
+    links = outbound.company.rows("hub.cross_reference", entity="customer")
+    assert {(row["system_code"], row["record_id"]) for row in links} == {
+        (system, customer["customer_id"]) for system in ("shop", "erp", "crm")
+    }
+    assert len(outbound.crm.find("contacts")) == 1
+
+
+def test_refused_credentials_stop_one_connection_and_nothing_else(outbound: Systems) -> None:
+    """B29: the ERP refuses; shop and CRM go on, and its changes wait without losing attempts."""
+    outbound.company.environment["ERP_KEY"] = "wrong"
+    outbound.order()
+    outbound.company.round()
+    outbound.company.pass_time()
+    outbound.rounds(1)
+    (state,) = outbound.company.rows("flow.connection_state", connection_code="erp_998")
+    assert state["stopped_at"] is not None
+    assert len(outbound.company.rows("hub.order_header")) == 1
+    assert len(outbound.crm.find("contacts")) == 1
+    assert {row["attempts"] for row in outbound.company.rows("flow.work_item", system_code="erp")} == {0}
