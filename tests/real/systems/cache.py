@@ -128,7 +128,7 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Pa
     """Run a program with low priority and return what it prints; raise NotBuilt with its last lines when it fails."""
     try:
         done = subprocess.run(
-            ["nice", "-n", "5", *command],
+            ["nice", "-n", "10", *command],
             env=environment() if env is None else env,
             cwd=cwd,
             capture_output=True,

@@ -28,7 +28,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _make(folder: Path) -> None:
     data = folder / "data"
     data.mkdir()
-    # The tables are made from the models: the 60 migrations of the packages lead to the same ones, slower.
+    # The tables are made from the models, which takes less time than the migrations.
     printed = run(
         [str(folder / "venv" / "bin" / "python"), str(SITE / "seed.py")],
         env={**_environment(data), "OSCAR_QUICK": "1"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,8 +29,10 @@ def free_port() -> int:
 def serving(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, ready: Callable[[], bool]) -> Iterator[Path]:
     """Run a server until the end of the block; yield its log file once it is ready.
 
-    It has a session of its own, so that its children are stopped with it.
+    It has a session of its own, so that its children are stopped with it; it also ends when this process is killed.
     """
+    setpriv = shutil.which("setpriv")
+    command = [setpriv, "--pdeathsig", "TERM", "--", *command] if setpriv else command
     log = cwd / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""BottleCRM's own settings, with tables made from the models: its 250 migrations take three minutes to the same end."""
+"""BottleCRM's own settings, with tables made from the models: the migrations take three minutes for the same tables."""
 
 from crm.settings import *  # noqa: F403
 
