@@ -65,6 +65,7 @@ NAMES: Mapping[str, str] = {
     "gzip_bomb": "`value` MB (200) of blanks, compressed",
     "webhook_lost": "the webhook is never sent",
     "webhook_twice": "the webhook is sent twice with one delivery id",
+    "webhook_again": "the webhook is sent again with another delivery id",
     "webhook_late": "the webhook is sent after the next one",
 }
 WEBHOOK = "webhook_"

@@ -73,20 +73,24 @@ class WebhookSender:
     def send(self, topic: str, body: bytes) -> None:
         """Send a record to all active webhooks of the topic."""
         for hook in [hook for hook in self._hooks.values() if hook.topic == topic and hook.status == "active"]:
-            self._deliveries += 1
-            self._queue(hook.webhook_id, body, topic, f"{hook.webhook_id:08x}{self._deliveries:024x}")
+            self._queue(hook.webhook_id, body, topic)
 
-    def _queue(self, webhook_id: int, body: bytes, topic: str, delivery_id: str) -> None:
+    def _queue(self, webhook_id: int, body: bytes, topic: str) -> None:
         fault = self._faults.take("WEBHOOK", topic, prefix=WEBHOOK)
         name = None if fault is None else fault.name
-        delivery = (webhook_id, body, topic, delivery_id)
+        delivery = (webhook_id, body, topic, self._delivery_id(webhook_id))
         if name == "webhook_late":
             self._late.append(delivery)
             return
         times = {"webhook_lost": 0, "webhook_twice": 2}.get(name or "", 1)
+        again = [(webhook_id, body, topic, self._delivery_id(webhook_id))] if name == "webhook_again" else []
         late, self._late = self._late, []
-        for one in [*[delivery] * times, *late]:
+        for one in [*[delivery] * times, *again, *late]:
             self._submit(*one)
+
+    def _delivery_id(self, webhook_id: int) -> str:
+        self._deliveries += 1
+        return f"{webhook_id:08x}{self._deliveries:024x}"
 
     def _submit(self, webhook_id: int, body: bytes, topic: str, delivery_id: str) -> None:
         if self._worker is None:
