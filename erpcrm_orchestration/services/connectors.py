@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from erpcrm_orchestration.clients.rest import RestClient
+from erpcrm_orchestration.clients.tryton import TrytonClient
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorEntity, ConnectorKind
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.mapping import CompiledMapping
@@ -48,7 +49,11 @@ class Connected:
         return client
 
 
-CLIENTS: Mapping[ConnectorKind, type] = {ConnectorKind.REST: RestClient, ConnectorKind.WOOCOMMERCE: RestClient}
+CLIENTS: Mapping[ConnectorKind, type] = {
+    ConnectorKind.REST: RestClient,
+    ConnectorKind.WOOCOMMERCE: RestClient,
+    ConnectorKind.TRYTON: TrytonClient,
+}
 
 
 def connected(connection: sa.Connection, dossier_codes: Collection[str] | None = None) -> list[Connected]:
