@@ -88,6 +88,11 @@ class Deployment:
             self._child("webserver", web, environment),
         ]
 
+    def receiver(self, port: int) -> Child:
+        """Return the receiver of webhooks."""
+        arguments = ["-m", "erpcrm_orchestration.cli.main", "webhooks", "serve", "--port", str(port)]
+        return self._child("webhooks", arguments, self.environment())
+
     def _child(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Child:
         return Child(name, [sys.executable, *arguments], environment, self.home / "logs" / f"{name}.log")
 

@@ -19,12 +19,14 @@ from erpcrm_orchestration.cli.deployment import Deployment, free_port
 from erpcrm_orchestration.cli.processes import Child, Group, ProcessError
 from erpcrm_orchestration.cli.session import DATABASE, embedded_server, home
 from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.store.configuration import load_connections
 from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.engine import VARIABLE, create_engine, parse_url, reported
 from erpcrm_orchestration.store.migrate import migrate
 from erpcrm_orchestration.store.single import SoleDaemon, only_one
 
 PORT = 3000
+WEBHOOK_PORT = 3080
 START_PATIENCE_S = 90
 
 Say = Callable[[str], None]
@@ -33,13 +35,16 @@ Extra = Callable[[Deployment], dict[str, str]]
 
 def up_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Dagster UI.")] = PORT,
+    webhook_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the webhook receiver.")] = WEBHOOK_PORT,
 ) -> None:
     """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI.
+
+    The receiver of webhooks runs with them when a connection has a webhook_secret at the start.
 
     Example: erpcrm up --port 3000
     """
     stop = stop_on_signals()
-    with running(port, say=typer.echo) as (deployment, group):
+    with running(port, say=typer.echo, webhook_port=webhook_port) as (deployment, group):
         typer.echo(f"Dagster UI  {deployment.url}")
         typer.echo(f"logs        {deployment.home / 'logs'}")
         typer.echo("Ctrl-C stops everything")
@@ -76,7 +81,9 @@ def prepare(port: int) -> Deployment:
 
 
 @contextmanager
-def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tuple[Deployment, Group]]:
+def running(
+    port: int, *, say: Say, extra: Extra | None = None, webhook_port: int = WEBHOOK_PORT
+) -> Iterator[tuple[Deployment, Group]]:
     """Run the deployment for the block; at its end everything is stopped, the embedded server too.
 
     The embedded server is ours once we hold the lock, also when an earlier command had left it running.
@@ -92,7 +99,8 @@ def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tupl
             is_ours = _is_embedded()
             added = extra(deployment) if extra else {}
             children = deployment.children()
-            for child in children:
+            receivers = [deployment.receiver(free_port(webhook_port))] if _expects_webhooks(deployment.database) else []
+            for child in (*children, *receivers):
                 child.environment = {**child.environment, **added}
             say("code server: starting")
             deployment.code_socket.unlink(missing_ok=True)
@@ -102,10 +110,23 @@ def running(port: int, *, say: Say, extra: Extra | None = None) -> Iterator[tupl
                     child.start()
                     group.children.append(child)
                 _wait_for_port(deployment, children[-1])
+                for child in receivers:
+                    child.start()
+                    group.children.append(child)
                 yield deployment, group
     finally:
         if is_ours:
             embedded_server().stop()
+
+
+def _expects_webhooks(database: URL) -> bool:
+    """True when a connection is to be told of changes by its system."""
+    engine = create_engine(database)
+    try:
+        with reported(engine), engine.connect() as connection:
+            return any(one.active and one.webhook_secret for one in load_connections(connection).values())
+    finally:
+        engine.dispose()
 
 
 def stop_on_signals() -> threading.Event:

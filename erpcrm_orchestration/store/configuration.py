@@ -58,6 +58,22 @@ def load_connections(connection: sa.Connection) -> dict[str, Connection]:
     return {row.connection_code: adapter(Connection).validate_python(row.definition) for row in rows}
 
 
+def load_connector(connection: sa.Connection, connector_code: str) -> Connector | None:
+    """Return one connector, None when there is none of this code."""
+    columns = schema.connector.c
+    definition = connection.scalar(sa.select(columns.definition).where(columns.connector_code == connector_code))
+    found: Connector | None = None if definition is None else adapter(Connector).validate_python(definition)
+    return found
+
+
+def load_connection(connection: sa.Connection, connection_code: str) -> Connection | None:
+    """Return one connection, None when there is none of this code; `${env:NAME}` is still unresolved in it."""
+    columns = schema.connection.c
+    definition = connection.scalar(sa.select(columns.definition).where(columns.connection_code == connection_code))
+    found: Connection | None = None if definition is None else adapter(Connection).validate_python(definition)
+    return found
+
+
 def load_mail_groups(connection: sa.Connection) -> dict[str, MailGroup]:
     """Return every mail group by its code and by each of its aliases."""
     members: dict[str, list[MailMember]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +55,25 @@ def resting_connections(connection: sa.Connection, now: datetime) -> set[str]:
     """Return the connections whose system wished to be left alone for now."""
     columns = connection_state.c
     return set(connection.scalars(sa.select(columns.connection_code).where(columns.rest_until > now)))
+
+
+@dataclass(frozen=True)
+class WebhookState:
+    """How the webhooks of a connection stood when its system was last asked."""
+
+    status: str
+    seen_at: datetime
+
+
+def webhook_states(connection: sa.Connection, connection_codes: Collection[str]) -> dict[str, WebhookState]:
+    """Return connection code -> how its webhooks stand, of those that were looked at."""
+    columns = connection_state.c
+    rows = connection.execute(
+        sa.select(columns.connection_code, columns.webhook_status, columns.webhook_seen_at).where(
+            columns.connection_code.in_(connection_codes), columns.webhook_seen_at.is_not(None)
+        )
+    )
+    return {row.connection_code: WebhookState(row.webhook_status or "", row.webhook_seen_at) for row in rows}
 
 
 def stop_connection(connection: sa.Connection, of: Connection, reason: str, now: datetime) -> None:
