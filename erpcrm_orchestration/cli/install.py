@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "ticks": ("observation:ticks_command", "List the newest due ticks and what became of each."),
     "alerts": ("observation:alerts_command", "List the checks that fail now, with what to do about each."),
+    "webhooks": ("webhooks:app", "The receiver of webhooks."),
     "db": ("database:app", "The embedded PostgreSQL server."),
     "config": ("config:app", "Configuration as code: a folder of YAML, checked, compared, applied, written back."),
     "dossier": ("dossier:app", "The dossiers: add, list, set fields, deactivate."),
