@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mails": ("mails:app", "The mail outbox."),
     "datasets": ("datasets:app", "Datasets of the data hub: list, show, fix, relaunch."),
     "tasks": ("tasks:app", "Inter-company tasks: list, pause, resume, reactivate."),
+    "inbox": ("inbox:app", "What was received: list, show, fix, relaunch, journey, audit."),
 }
 """Name -> where it is, and its line in the list of commands: the beginning of what its own help says."""
 
