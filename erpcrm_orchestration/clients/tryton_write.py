@@ -2,7 +2,8 @@
 
 A call's path is `model.method`. A body that is an object holds the values of a record: `create` gets it in a list, any
 other method the id before it; without a body a method gets the id alone, as buttons do. A body that is a list holds the
-method's arguments as they are.
+method's arguments as they are. A dotted key finds the record that a field refers to: `unit.symbol: u` is the unit
+whose symbol is u; when there are several, it is the oldest.
 """
 
 from __future__ import annotations
@@ -80,8 +81,25 @@ class TrytonWriter:
 
     def _record(self, model: str, values: Mapping[str, object]) -> dict[str, object]:
         """Return the values of a record with the types of the model's fields, those of its lines included."""
-        types = self._session.types(model, list(values))
-        return {name: self._field(types.get(name, {}), name, value) for name, value in values.items()}
+        types = self._session.types(model, [name.partition(".")[0] for name in values])
+        record: dict[str, object] = {}
+        for name, value in values.items():
+            field, _, by = name.partition(".")
+            described = types.get(field, {})
+            record[field] = self._found(described, by, name, value) if by else self._field(described, name, value)
+        return record
+
+    def _found(self, described: Mapping[str, object], by: str, name: str, value: object) -> int:
+        """Return the id of the record, of those that the field may refer to, whose field `by` has the value."""
+        relation = str(described.get("relation"))
+        wanted = self._field(self._session.types(relation, [by]).get(by, {}), name, value)
+        numbers = self._session.model(relation, "search", [[[by, "=", wanted]], 0, 1, [["id", "ASC"]]]).value
+        if not isinstance(numbers, list) or not numbers or not isinstance(numbers[0], int):
+            found = f"no {relation} whose {by} is {shown(str(value))}"
+            raise PermanentFailure(
+                "E-SRC-059", f"{self._where} {name}", found, "add it in the system, or correct the connector"
+            )
+        return numbers[0]
 
     def _field(self, described: Mapping[str, object], name: str, value: object) -> object:
         kind, relation = str(described.get("type")), described.get("relation")

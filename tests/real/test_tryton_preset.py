@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -11,6 +12,7 @@ from erpcrm_orchestration.config.connection_models import ConnectorPart
 from erpcrm_orchestration.config.presets import preset
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorEntity, ConnectorKind
 from erpcrm_orchestration.domain.entity import ENTITIES
+from erpcrm_orchestration.domain.errors import PermanentFailure
 from erpcrm_orchestration.domain.mapping import CompiledMapping, MappedRecord
 from erpcrm_orchestration.domain.received import Change, Span
 from erpcrm_orchestration.domain.strict_json import loads
@@ -68,3 +70,35 @@ def test_a_customer_of_ours_is_created_by_the_preset_and_found_again(
     number = int(written.external_id or 0)
     party = tryton_erp.read("party.party", number, "name", "email", "addresses.city")
     assert (party["name"], party["email"], party["addresses."][0]["city"]) == ("Anna Durand", "anne.durand@example.com", "Lyon")
+
+
+def _sale(tryton_erp: TrytonErp, number: str, *, customer: int) -> dict[str, object]:
+    """Return an order of a shop as it is delivered: our fields, Tryton's ids below `ref`."""
+    product = str(tryton_erp.search("product.product", [["code", "=", "P001"]])[0])
+    line = {"sku": "P001", "quantity": Decimal(2), "unit_price": Decimal("11.5000"), "ref": {"product": product}}
+    return {"number": number, "ref": {"customer": str(customer)}, "lines": [line]}
+
+
+def test_an_order_of_the_shop_becomes_a_sale_that_can_be_quoted(
+    client: TrytonClient, connector: Connector, tryton_erp: TrytonErp
+) -> None:
+    entity = connector.entity("sales")
+    assert entity is not None
+    customer = tryton_erp.search("party.party", [["code", "=", "C0001"]])[0]
+    change = Change(entity, None, _sale(tryton_erp, "WEB-77", customer=customer), "key")
+    written = client.write(change)
+    again = client.write(Change(entity, None, change.values, "key", doubtful=True))
+    assert (again.external_id, again.found) == (written.external_id, True)
+    number = int(written.external_id or 0)
+    tryton_erp.rpc("sale.sale", "quote", [number])
+    sale = tryton_erp.read("sale.sale", number, "state", "reference", "lines.quantity", "lines.product.code", "untaxed_amount")
+    assert (sale["state"], sale["reference"], sale["untaxed_amount"]["decimal"]) == ("quotation", "WEB-77", "23.00")
+    assert [(line["quantity"], line["product."]["code"]) for line in sale["lines."]] == [(2.0, "P001")]
+
+
+def test_what_a_dotted_key_does_not_find_is_named(client: TrytonClient, connector: Connector, tryton_erp: TrytonErp) -> None:
+    entity = connector.entity("sales")
+    assert entity is not None
+    nowhere = tryton_erp.rpc("party.party", "create", [{"name": "without address", "addresses": None}])[0]
+    with pytest.raises(PermanentFailure, match=rf"invoice_address.party: no party.address whose party is '{nowhere}'"):
+        client.write(Change(entity, None, _sale(tryton_erp, "WEB-78", customer=nowhere), "key"))
