@@ -169,6 +169,7 @@ class MappingPart(NamedParts):
     creates: bool = Field(True, description="false when only records that are known already are updated")
     match: list[Identifier] = Field([], description="our fields by which a new record is one of another system")
     required: list[Text] = Field([], description="paths that must be there")
+    owns: list[Identifier] = Field([], description="fields of which this system has the last word")
     known: list[Text] = Field([], description='keys that are known and not mapped, "*" for all')
 
 

@@ -177,6 +177,8 @@ class EntityMapping:
     children: tuple[ChildMap, ...] = ()
     creates: bool = True
     match: tuple[str, ...] = ()
+    owns: tuple[str, ...] = ()
+    """Fields of which this system has the last word in a dossier; a field that nobody owns is merged three ways."""
     required: tuple[str, ...] = ()
     """Paths that must be there, besides the id and the fields that the entity requires."""
     known: tuple[str, ...] = ()

@@ -185,6 +185,9 @@ class DeliveryAttempt:
                 mark_in_doubt(connection, self.one.connection.dossier, self.item.work_id)
             if self._close(connection, outcome) and self.stream and outcome.state is WorkState.DEAD:
                 self._log(connection, self.one.key(self.stream), outcome, None)
+                inbox.wake(
+                    connection, self.one.connection.dossier, self.one.connection.system, [f"delivery {self.item.entity}"]
+                )
             if isinstance(failure, CredentialsRefused):
                 connection_state.stop_connection(connection, self.one.connection, str(failure), now)
         self._count(outcome)

@@ -18,9 +18,11 @@ from erpcrm_orchestration.services.connectors import Connected, compiled
 from erpcrm_orchestration.services.fetching import request_missing
 from erpcrm_orchestration.services.integration_batch import IntegrationBatch, Stream
 from erpcrm_orchestration.services.outbound import plan, targets_of
+from erpcrm_orchestration.services.shared_fields import sharing_of
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import inbox
 from erpcrm_orchestration.store.connection_state import stop_stream, stopped_streams
+from erpcrm_orchestration.store.outbound import undecided
 
 ROUNDS = 32
 """How often a dossier is gone through again because records were woken: one for each level of a tree."""
@@ -62,7 +64,7 @@ def _integrate_stream(work: Work, one: Connected, stream: ConnectorEntity, targe
     mapping = compiled(stream)
     if mapping is None or stream.map is None:
         return Tally()
-    tally = Tally()
+    tally, sharing = Tally(), sharing_of(one, stream, targets)
     while True:
         now = work.clock.now()
         with work.engine.begin() as connection:
@@ -71,12 +73,17 @@ def _integrate_stream(work: Work, one: Connected, stream: ConnectorEntity, targe
             if not messages:
                 return tally
             failpoint("integration.claimed")
-            batch = IntegrationBatch(connection, Stream(one.connection, stream, mapping, now, work.run_id))
+            writes = stream.write is not None and one.connection.outbound_enabled
+            in_doubt = writes and undecided(connection, one.key(stream))
+            about = Stream(one.connection, stream, mapping, now, work.run_id, sharing, in_doubt)
+            batch = IntegrationBatch(connection, about)
             result = batch.run(messages)
             request_missing(connection, one, result.missing, "a record waits for it", now)
             system, entity = one.connection.system, stream.map.entity
             cause = f"inbox:{messages[-1].message_id}"
             plan(connection, targets_of(targets, entity, but=system), entity, result.changed, cause=cause, now=now)
+            itself = [target for target in targets_of(targets, entity) if target.one is one]
+            plan(connection, itself, entity, result.told_again, cause=cause, now=now)
             if too_many_rejects(result.tally.rejected, len(messages)):
                 _stop(connection, one, stream, result.tally, now)
             failpoint("integration.before_commit")

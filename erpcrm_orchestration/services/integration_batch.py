@@ -19,11 +19,13 @@ from erpcrm_orchestration.domain.mapping import Address, CompiledMapping, Lookup
 from erpcrm_orchestration.domain.order_rules import total_fault
 from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.domain.tree import tree_faults
+from erpcrm_orchestration.services.shared_fields import SharedFields, SharedRecord, Sharing
 from erpcrm_orchestration.store import cross_reference, inbox
 from erpcrm_orchestration.store.drift import note_drift
 from erpcrm_orchestration.store.inbox import Message
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
 from erpcrm_orchestration.store.record_merge import RecordMerge, Rows
+from erpcrm_orchestration.store.shared_fields import Place
 
 ACTION = "INTEGRATION"
 """The action of our lines in the logbook."""
@@ -41,6 +43,9 @@ class Stream:
     mapping: CompiledMapping
     now: datetime
     run_id: str | None
+    sharing: Sharing = field(default_factory=Sharing)
+    undecided: bool = False
+    """True while a record of ours may just have been created in this system without our knowing its id."""
 
     @property
     def dossier_code(self) -> str:
@@ -89,11 +94,15 @@ class Merged:
 
 @dataclass
 class BatchResult:
-    """`changed`: our ids whose rows changed. `missing`: what has to be fetched for the messages that wait."""
+    """`changed`: our ids whose rows changed. `missing`: what has to be fetched for the messages that wait.
+
+    `told_again`: records of which this system told what is not its to change.
+    """
 
     tally: Tally
     changed: set[int] = field(default_factory=set)
     missing: set[Reference] = field(default_factory=set)
+    told_again: set[int] = field(default_factory=set)
 
 
 class IntegrationBatch:
@@ -103,6 +112,7 @@ class IntegrationBatch:
         self.connection, self.stream = connection, stream
         self.mapping, self.entity = stream.mapping, stream.mapping.entity
         self.drift: dict[str, str] = {}
+        self.told_again: set[int] = set()
         self._header_references = _positions(self.mapping.fields)
         self._child_references = {
             name: found for name, fields in self.mapping.child_fields.items() if (found := _positions(fields))
@@ -117,7 +127,7 @@ class IntegrationBatch:
         note_drift(self.connection, self.stream.connection, self.stream.entity.name, self.drift, self.stream.now)
         tally = self._tally(merged)
         self._write_logbook(tally, merged.rejected)
-        return BatchResult(tally, merged.changed, self._missing(merged))
+        return BatchResult(tally, merged.changed, self._missing(merged), self.told_again)
 
     def rebuild(self, messages: Sequence[Message]) -> Tally:
         """Make the rows of integrated messages anew; nothing else is touched, and what fails now keeps the rows it has."""
@@ -130,8 +140,10 @@ class IntegrationBatch:
         self._look_up_words(pending)
         self._resolve(pending)
         merge = RecordMerge(self.connection, self.stream.dossier_code, self.entity, self.stream.now)
+        self._hold_back(merge, pending)
         ignored = self._not_ours(merge, pending)
         ready = [one for one in pending if one.is_ready and one.message.message_id not in ignored]
+        self._merge_shared(ready)
         failpoint("integration.before_merge")
         changed = merge.merge(self._rows(ready), creates=self.mapping.mapping.creates)
         changed |= merge.mark_deleted(message.record_id for message in gone)
@@ -277,6 +289,20 @@ class IntegrationBatch:
             f"E-INT-003 {self.entity.name}: {reason}; correct it at the source", self.stream.now,
         )  # fmt: skip
 
+    def _hold_back(self, merge: RecordMerge, pending: Sequence[Pending]) -> None:
+        """Let records that are new to us wait until it is known what we created in this system ourselves."""
+        if self.stream.undecided:
+            there = merge.existing(one.record_id for one in pending)
+            for one in pending:
+                if one.is_ready and one.record_id not in there:
+                    one.waiting_for = f"delivery {self.entity.name}"
+
+    def _merge_shared(self, ready: Sequence[Pending]) -> None:
+        place = Place(self.stream.dossier_code, self.stream.system, self.entity.name, self.stream.now)
+        shared = SharedFields(self.connection, place, self.mapping, self.stream.sharing)
+        shared.merge([SharedRecord(one.message.source_id, one.record_id, one.mapped) for one in ready if one.mapped])
+        self.told_again = shared.told_again
+
     def _not_ours(self, merge: RecordMerge, pending: Sequence[Pending]) -> set[int]:
         """Return the messages of records that this mapping may not create and that we do not have."""
         if self.mapping.mapping.creates:
@@ -306,7 +332,8 @@ class IntegrationBatch:
             elif target.kind is Kind.REFERENCE:
                 yield self._ids[target.refers_to or "", value]
             elif isinstance(value, Address):
-                addresses[value.address_hash] = value.parts
+                if value.parts:
+                    addresses[value.address_hash] = value.parts
                 yield value.address_hash
             else:
                 yield value

@@ -14,7 +14,7 @@ from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
-from tests.integrated_company import IntegratedCompany
+from tests.integrated_company import CONNECTORS, IntegratedCompany
 
 
 @dataclass
@@ -149,3 +149,60 @@ def test_refused_credentials_stop_one_connection_and_nothing_else(outbound: Syst
     assert len(outbound.company.rows("hub.order_header")) == 1
     assert len(outbound.crm.find("contacts")) == 1
     assert {row["attempts"] for row in outbound.company.rows("flow.work_item", system_code="erp")} == {0}
+
+
+def a_known_customer(systems: Systems) -> tuple[int, str]:
+    """Return the id of a customer in the shop and in the CRM, after all systems know of them."""
+    systems.order()
+    systems.rounds(2)
+    (contact,) = systems.crm.find("contacts")
+    return 1, contact["id"]
+
+
+def test_a_field_that_only_one_system_changed_goes_to_the_others(outbound: Systems) -> None:
+    _, contact = a_known_customer(outbound)
+    outbound.crm.change("contacts", contact, phone="+33 1 23 45 67 89")
+    outbound.rounds(2)
+    assert outbound.company.rows("hub.customer")[0]["phone"] == "+33 1 23 45 67 89"
+    assert outbound.erp.records("customers")[0]["phone"] == "+33 1 23 45 67 89"
+    assert outbound.company.rows("flow.field_conflict") == []
+
+
+def test_a_field_that_two_systems_changed_is_a_conflict_for_people(outbound: Systems) -> None:
+    customer, contact = a_known_customer(outbound)
+    outbound.shop.change("customers", customer, first_name="Annette")
+    outbound.crm.change("contacts", contact, first_name="Anna")
+    outbound.company.pass_time(86_400)
+    outbound.company.round(everything=True)
+    (conflict,) = outbound.company.rows("flow.field_conflict")
+    assert (conflict["field"], conflict["base_value"]) == ("first_name", "Ana")
+    assert {conflict["our_value"], conflict["their_value"]} == {"Annette", "Anna"}
+    assert outbound.company.rows("hub.customer")[0]["first_name"] == conflict["our_value"]
+
+
+def test_a_field_that_another_system_owns_is_told_back(outbound: Systems) -> None:
+    _, contact = a_known_customer(outbound)
+    outbound.company.connect(
+        "connectors: {shop: {kind: woocommerce, requests_per_s: 1000,"
+        " entities: {customers: {map: {match: [email], owns: [first_name]}}}}}"
+    )
+    outbound.crm.change("contacts", contact, first_name="Nobody")
+    outbound.rounds(2)
+    assert outbound.company.rows("hub.customer")[0]["first_name"] == "Ana"
+    assert outbound.crm.record("contacts", contact)["first_name"] == "Ana"
+
+
+def test_a_record_that_we_may_have_created_ourselves_is_not_taken_for_a_new_one(outbound: Systems) -> None:
+    """F30: the answer of the creation was lost, and the next reading shows a contact that we do not know by its id."""
+    outbound.company.connect(CONNECTORS.read_text(encoding="utf-8").replace("          match: [email]\n", ""))
+    outbound.crm.faults.arm("lost_answer", times=1, path="/api/v2/contacts", method="POST")
+    outbound.order()
+    outbound.company.round()
+    outbound.company.pass_time(5)
+    outbound.company.round(everything=True)
+    (held,) = outbound.company.rows("flow.inbox", system_code="crm")
+    assert (held["state"], held["waiting_for"]) == ("WAITING", "delivery customer")
+    outbound.company.pass_time(120)
+    outbound.rounds(2)
+    assert len(outbound.company.rows("hub.customer")) == 1
+    assert len(outbound.crm.find("contacts")) == 1

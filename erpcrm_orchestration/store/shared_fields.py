@@ -1,0 +1,99 @@
+"""What systems told of shared fields, what we hold of them, and the conflicts between both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.entity import Entity
+from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entity as one system of a dossier tells it."""
+
+    dossier_code: str
+    system_code: str
+    entity: str
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A field that the system and somebody else changed since they last agreed."""
+
+    record_id: int
+    field: str
+    base_value: str | None
+    our_value: str | None
+    their_value: str | None
+
+
+def current_values(
+    connection: sa.Connection, place: Place, entity: Entity, record_ids: Collection[int], columns: Sequence[str]
+) -> dict[int, Mapping[str, Any]]:
+    """Return our id -> values of these columns, of the records that are there."""
+    table = entity_table[entity.name]
+    identity = table.c[entity.identity]
+    rows = connection.execute(
+        sa.select(identity, *(table.c[name] for name in columns)).where(
+            table.c.dossier_code == place.dossier_code,
+            identity == sa.any_(sa.literal(sorted(record_ids), sa.ARRAY(sa.BigInteger))),
+        )
+    ).mappings()
+    return {row[entity.identity]: dict(row) for row in rows}
+
+
+def load_bases(connection: sa.Connection, place: Place, source_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the system's id -> what it told last, of the records that it told us of."""
+    columns = cross_reference.c
+    rows = connection.execute(
+        sa.select(columns.external_id, columns.base).where(
+            *_of(place),
+            columns.base.is_not(None),
+            columns.external_id == sa.any_(sa.literal(sorted(source_ids), sa.ARRAY(sa.Text))),
+        )
+    )
+    return {row.external_id: row.base for row in rows}
+
+
+def keep_bases(connection: sa.Connection, place: Place, bases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep what the system told now."""
+    rows = [{"external_id": source_id, "base": dict(base)} for source_id, base in bases.items()]
+    connection.execute(load_sql("keep_bases"), {**_plain(place), "rows": json.dumps(rows, ensure_ascii=False)})
+
+
+def keep_conflicts(connection: sa.Connection, place: Place, conflicts: Sequence[Conflict]) -> None:
+    """Open a conflict for each field, or renew the one that is open."""
+    if conflicts:
+        rows = json.dumps([vars(one) for one in conflicts], ensure_ascii=False)
+        connection.execute(load_sql("keep_conflicts"), {**_plain(place), "rows": rows, "now": place.now})
+
+
+def forget_sent(connection: sa.Connection, place: Place, record_ids: Collection[int]) -> None:
+    """Forget what the system was told of these records, so that it is told again."""
+    if record_ids:
+        columns = cross_reference.c
+        connection.execute(
+            sa.update(cross_reference).where(*_of(place), columns.record_id.in_(record_ids)).values(sent_hash=None)
+        )
+
+
+def _of(place: Place) -> tuple[sa.ColumnElement[bool], ...]:
+    columns = cross_reference.c
+    return (
+        columns.dossier_code == place.dossier_code,
+        columns.system_code == place.system_code,
+        columns.entity == place.entity,
+    )
+
+
+def _plain(place: Place) -> dict[str, Any]:
+    return {"dossier_code": place.dossier_code, "system_code": place.system_code, "entity": place.entity}
