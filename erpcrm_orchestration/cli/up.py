@@ -35,7 +35,9 @@ Extra = Callable[[Deployment], dict[str, str]]
 
 def up_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Dagster UI.")] = PORT,
-    webhook_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the webhook receiver.")] = WEBHOOK_PORT,
+    webhook_port: Annotated[
+        int, typer.Option(min=0, max=65535, envvar="ERPCRM_WEBHOOK_PORT", help="Port of the webhook receiver.")
+    ] = WEBHOOK_PORT,
 ) -> None:
     """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI.
 
