@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo_command", "Run the simulated company Meridian Pro on the embedded database, until Ctrl-C."),
     "doctor": ("doctor:doctor_command", "Look at everything that may be wrong here; exit with 1 when something is."),
     "refresh": ("refresh:refresh_command", "Refresh dossiers now."),
+    "integrate": (
+        "integrate:integrate_command",
+        "Do one round now: read the systems, integrate, fetch what is missing, deliver.",
+    ),
     "status": ("status:status_command", "Show the stored interaction state: the ten values of the widget."),
     "watchers": (
         "observation:watchers_command",
