@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datasets": ("datasets:app", "Datasets of the data hub: list, show, fix, relaunch."),
     "tasks": ("tasks:app", "Inter-company tasks: list, pause, resume, reactivate."),
     "inbox": ("inbox:app", "What was received: list, show, fix, relaunch, journey, audit."),
+    "fetch": ("fetch:fetch_command", "Fetch one record of a system."),
+    "work": ("work:app", "Requests of ours to the systems: list, requeue."),
+    "connections": ("connections:app", "The connections to other systems: list, resume, drift."),
+    "mapping": ("mapping:app", "Words and units of the systems: worklist, set, list, remove, ratio."),
 }
 """Name -> where it is, and its line in the list of commands: the beginning of what its own help says."""
 

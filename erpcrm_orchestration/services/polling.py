@@ -84,10 +84,20 @@ def _cursor(connection: sa.Connection, one: Connected, stream: ConnectorEntity) 
     return cursor
 
 
-def _poll_stream(work: Work, one: Connected, stream: ConnectorEntity, client: ConnectorClient) -> StreamPoll:
+def poll_agreed(work: Work, one: Connected, stream: ConnectorEntity, agreed: int) -> StreamPoll:
+    """Read one stream although it is not due; up to `agreed` records that a complete pass misses are deleted."""
+    with closing(one.open(work.environment)) as client:
+        return _poll_stream(work, one, stream, client, agreed=agreed)
+
+
+def _poll_stream(
+    work: Work, one: Connected, stream: ConnectorEntity, client: ConnectorClient, *, agreed: int = 0
+) -> StreamPoll:
     result = StreamPoll()
+    reader = StreamReader(work, one, stream, client, result)
+    reader.allowance = max(reader.allowance, agreed)
     try:
-        StreamReader(work, one, stream, client, result).run()
+        reader.run()
     except SourceError as failure:
         result.failure = failure
         _note_failure(work, one, stream, failure)
@@ -119,6 +129,7 @@ class StreamReader:
         self.seen: set[str] = set()
         self.newest: datetime | None = None
         self.greatest: str | None = None
+        self.allowance = DELETE_ALLOWANCE
 
     def run(self) -> None:
         """Read all pages; the last one's transaction moves the cursor."""
@@ -196,7 +207,7 @@ class StreamReader:
         gone = sorted(set(known) - self.seen)
         if not gone:
             return
-        if len(gone) > DELETE_ALLOWANCE and len(gone) * 100 > len(known) * DELETE_SHARE_PERCENT:
+        if len(gone) > self.allowance and len(gone) * 100 > len(known) * DELETE_SHARE_PERCENT:
             reason = f"a complete pass misses {len(gone)} of {len(known)} records: nothing is deleted before a person agrees"
             connection_state.stop_stream(connection, self.one.connection, self.stream.name, reason, now)
             return
