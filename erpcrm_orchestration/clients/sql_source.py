@@ -44,11 +44,14 @@ class SourceUnreachable(TransientFailure):
 
 
 class SqlSource:
-    """One database of the company. Use `session` around everything that is read together."""
+    """One database of the company. Use `session` around everything that is read together.
 
-    def __init__(self, source: Source, environment: Mapping[str, str]) -> None:
+    `where` names it in errors, `source <code>` by itself.
+    """
+
+    def __init__(self, source: Source, environment: Mapping[str, str], where: str | None = None) -> None:
         self.source = source
-        self.where = f"source {source.source_code}"
+        self.where = where or f"source {source.source_code}"
         self._url = _parsed(source, environment, self.where)
         self._engine = _engine(self._url, source.timeout_s, self.where)
         self._readers: dict[str, StreamReader] = {}
@@ -56,13 +59,19 @@ class SqlSource:
     @contextmanager
     def session(self) -> Iterator[SourceSession]:
         """Yield a session; raise SourceUnreachable when there is no connection to be had."""
+        with self.connection() as connection:
+            yield SourceSession(self, connection)
+
+    @contextmanager
+    def connection(self) -> Iterator[sa.Connection]:
+        """Yield a connection for statements of one's own; raise SourceUnreachable when there is none to be had."""
         try:
             connection = self._engine.connect()
         except DBAPIError as error:
             failure = self.failure(error)
             raise SourceUnreachable("E-SRC-020", failure.where, failure.found, "it is read again at the next pass") from None
         with connection:
-            yield SourceSession(self, connection)
+            yield connection
 
     @contextmanager
     def translated(self, connection: sa.Connection) -> Iterator[None]:
@@ -93,7 +102,9 @@ class SqlSource:
         if stream.name not in self._readers:
             where = f"{self.where} stream {stream.name}"
             dialect = Dialect(connection.dialect.name)
-            self._readers[stream.name] = StreamReader(stream, dialect, _columns(stream, connection, where), where)
+            self._readers[stream.name] = StreamReader(
+                stream, dialect, columns_of(stream.table, stream.schema, connection, where), where
+            )
         return self._readers[stream.name]
 
 
@@ -200,15 +211,14 @@ def _sqlite_engine(url: URL, timeout_s: int, where: str) -> sa.Engine:
     return sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=1, max_overflow=0)
 
 
-def _columns(stream: Stream, connection: sa.Connection, where: str) -> dict[str, Any]:
+def columns_of(table: str, schema: str | None, connection: sa.Connection, where: str) -> dict[str, Any]:
+    """Return the columns of a table or view with their types; raise PermanentFailure E-SRC-021 when there is none."""
     inspector = sa.inspect(connection)
     try:
-        return {column["name"]: column["type"] for column in inspector.get_columns(stream.table, schema=stream.schema)}
+        return {column["name"]: column["type"] for column in inspector.get_columns(table, schema=schema)}
     except NoSuchTableError:
-        names = [*inspector.get_table_names(schema=stream.schema), *inspector.get_view_names(schema=stream.schema)]
-        raise PermanentFailure(
-            "E-SRC-021", where, f"no table or view {stream.table}", did_you_mean(stream.table, names)
-        ) from None
+        names = [*inspector.get_table_names(schema=schema), *inspector.get_view_names(schema=schema)]
+        raise PermanentFailure("E-SRC-021", where, f"no table or view {table}", did_you_mean(table, names)) from None
 
 
 def _passes(cause: BaseException) -> bool:

@@ -124,6 +124,39 @@ class StreamReader:
         outside = sa.or_(order.is_(None), order < low, order > high, key.is_(None))
         return self._rows(dossier_codes).where(outside).limit(size)
 
+    def after_key(self, dossier_codes: Sequence[str], after: object, size: int) -> Statement:
+        """Return the statement of the next rows in the order of the key alone; a text is taken as the column's type."""
+        statement = self._rows(dossier_codes).where(self._key.is_not(None))
+        if after is not None:
+            name = self.stream.columns["key"]
+            statement = statement.where(self._key > self.typed(name, after))
+        return statement.order_by(self._key).limit(size)
+
+    def keyless(self, dossier_codes: Sequence[str], size: int) -> Statement:
+        """Return the statement of the rows without a key."""
+        return self._rows(dossier_codes).where(self._key.is_(None)).limit(size)
+
+    def everything(self, dossier_codes: Sequence[str], order: Sequence[str]) -> Statement:
+        """Return the statement of all rows."""
+        return self._rows(dossier_codes).order_by(*(sa.column(name) for name in order))
+
+    def among(self, dossier_codes: Sequence[str], keys: Mapping[str, Sequence[object]], order: Sequence[str]) -> Statement:
+        """Return the statement of the rows whose columns hold one of the value rows; column -> its values, side by side."""
+        names = list(keys)
+        wanted: ColumnElement[bool]
+        if len(names) == 1:
+            wanted = sa.column(names[0]).in_([self.typed(names[0], value) for value in keys[names[0]]])
+        else:
+            sides = zip(*keys.values(), strict=True)
+            wanted = sa.or_(
+                *(sa.and_(*(sa.column(n) == self.typed(n, v) for n, v in zip(names, side, strict=True))) for side in sides)
+            )
+        return self.everything(dossier_codes, order).where(wanted)
+
+    def typed(self, name: str, value: object) -> ColumnElement[Any]:
+        """Return a value as a bound one; a text is given the type of the column."""
+        return self.dialect.literal(value, self.types[name]) if isinstance(value, str) else sa.literal(value)
+
     def keyed(self, dossier_codes: Sequence[str], keys: Sequence[str]) -> Statement:
         """Return the statement of the rows with these keys, wherever they are in time."""
         name = self.stream.columns["key"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from erpcrm_orchestration.clients.rest import RestClient
+from erpcrm_orchestration.clients.sql_table import SqlClient
 from erpcrm_orchestration.clients.tryton import TrytonClient
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorEntity, ConnectorKind
 from erpcrm_orchestration.domain.entity import ENTITIES
@@ -53,6 +54,7 @@ CLIENTS: Mapping[ConnectorKind, type] = {
     ConnectorKind.REST: RestClient,
     ConnectorKind.WOOCOMMERCE: RestClient,
     ConnectorKind.TRYTON: TrytonClient,
+    ConnectorKind.SQL: SqlClient,
 }
 
 
