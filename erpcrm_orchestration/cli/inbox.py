@@ -23,6 +23,7 @@ from erpcrm_orchestration.services import inbox_correction
 from erpcrm_orchestration.services.inbox_correction import RELAUNCHED, Author, Correction, Proposal
 from erpcrm_orchestration.services.journey import journey
 from erpcrm_orchestration.store import journey as reading
+from erpcrm_orchestration.store.connection_state import stopped_streams
 from erpcrm_orchestration.store.dossier import require_code
 
 app = typer.Typer(help="What was received: list, show, fix, relaunch, journey, audit.")
@@ -227,10 +228,18 @@ def _integrate(engine: sa.Engine, dossier: str, message_ids: list[int], run_id: 
     for failure in done.failures:
         typer.echo(str(failure), err=True)
     with engine.connect() as connection:
+        stopped = stopped_streams(connection)
         for message_id in message_ids[:20]:
             row = _read(connection, dossier, message_id)
-            because = (row["waiting_for"] and f"for {row['waiting_for']}") or row["error"] or row["warning"]
+            because = _because(row, stopped.get((row["connection_code"], row["stream"])))
             typer.echo(f"message {message_id} is {row['state']}" + (f" {as_word(because)}" if because else ""))
+
+
+def _because(row: dict[str, Any], stopped: str | None) -> str | None:
+    if row["state"] == InboxState.NEW:
+        return f"because its stream is stopped: {stopped}" if stopped else "until the next round"
+    because = f"for {row['waiting_for']}" if row["waiting_for"] else row["error"] or row["warning"]
+    return str(because) if because else None
 
 
 def _show_proposal(proposal: Proposal) -> None:

@@ -74,7 +74,20 @@ def replace_message(connection: sa.Connection, stored: Stored, payload: str, *, 
 
     The cross-reference keeps the hash of what the system sent: the same record read again is no news and undoes nothing.
     """
-    columns, head = inbox.c, cross_reference.c
+    _supersede(connection, stored, now)
+    values = {
+        **vars(stored.key), "source_id": stored.source_id, "version_at": stored.version_at,
+        "content_hash": content_hash(payload), "received_at": now, "via": "correction", "corrects": stored.message_id,
+        "payload": payload, "run_id": run_id,
+    }  # fmt: skip
+    message_id: int = connection.execute(sa.insert(inbox).values(values).returning(inbox.c.message_id)).scalar_one()
+    _point_to(connection, stored, message_id)
+    return message_id
+
+
+def _supersede(connection: sa.Connection, stored: Stored, now: datetime) -> None:
+    """Close a message and what is open or refused before it; its payload and its error stay."""
+    columns = inbox.c
     older = sa.and_(columns.message_id < stored.message_id, columns.state.in_(["NEW", "WAITING", "REJECTED", "DEAD"]))
     connection.execute(
         sa.update(inbox)
@@ -87,12 +100,10 @@ def replace_message(connection: sa.Connection, stored: Stored, payload: str, *, 
         )
         .values(state="SUPERSEDED", waiting_for=None, closed_at=now)
     )
-    values = {
-        **vars(stored.key), "source_id": stored.source_id, "version_at": stored.version_at,
-        "content_hash": content_hash(payload), "received_at": now, "via": "correction", "corrects": stored.message_id,
-        "payload": payload, "run_id": run_id,
-    }  # fmt: skip
-    message_id: int = connection.execute(sa.insert(inbox).values(values).returning(columns.message_id)).scalar_one()
+
+
+def _point_to(connection: sa.Connection, stored: Stored, message_id: int) -> None:
+    head = cross_reference.c
     # What was refused on arrival is what the system holds now, and is known from here on.
     known = {} if stored.head_id == stored.message_id else {"content_hash": stored.content_hash}
     connection.execute(
@@ -105,7 +116,6 @@ def replace_message(connection: sa.Connection, stored: Stored, payload: str, *, 
         )
         .values(message_id=message_id, version_at=sa.func.coalesce(stored.version_at, head.version_at), **known)
     )
-    return message_id
 
 
 def enter_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,12 @@ from erpcrm_orchestration.cli.main import run
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.correction import assignment
+from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.services.inbox_correction import Author, Correction, Proposal, correct, propose, verify
 from erpcrm_orchestration.services.leases import hold
+from erpcrm_orchestration.store.configuration import load_connections
+from erpcrm_orchestration.store.connection_state import stop_stream
 from tests.integrated_company import SHOP_CREDENTIALS, IntegratedCompany
 
 WHY = ["--dossier", "998", "--reason", "asked the customer"]
@@ -176,6 +182,77 @@ def test_a_record_with_a_fault_of_its_text_is_corrected_from_a_file(
     assert header["customer_note"] == "by phone"
     again(company)
     assert len(company.rows("flow.inbox", entity="order")) == 2
+
+
+def test_a_record_without_a_date_after_a_good_version_is_corrected_until_a_newer_one_comes(
+    company: IntegratedCompany, shop: Shop
+) -> None:
+    order = shop.add_order([(shop.add_product("Lamp", "12.50")["id"], 2)])
+    company.round()
+    company.clock.at += timedelta(seconds=61)
+    shop.spoil("orders", order["id"], date_modified_gmt="yesterday", customer_note="wrong")
+    company.round()
+    first, faulty = company.rows("flow.inbox", entity="order")
+    assert (first["state"], faulty["state"]) == ("TRANSFORMED", "REJECTED")
+    assert run(["inbox", "fix", str(faulty["message_id"]), "--set", "customer_note=right", "--yes", *WHY]) == 0
+    assert company.states(entity="order") == ["TRANSFORMED", "SUPERSEDED", "TRANSFORMED"]
+    for _ in range(2):
+        again(company)
+        assert company.rows("hub.order_header")[0]["customer_note"] == "right"
+    assert len(company.states(entity="order")) == 3
+    shop.change("orders", order["id"], customer_note="new")
+    again(company)
+    assert company.rows("hub.order_header")[0]["customer_note"] == "new"
+
+
+def test_a_correction_of_a_record_without_versions_outlives_the_next_complete_reading(
+    company: IntegratedCompany, shop: Shop
+) -> None:
+    category = shop.add_category("Lamps", parent=0)
+    shop.spoil("products/categories", category["id"], parent=77)
+    company.round()
+    (waiting,) = company.rows("flow.inbox", entity="category")
+    assert waiting["waiting_for"] == "category 77"
+    assert run(["inbox", "fix", str(waiting["message_id"]), "--set", "parent=0", "--yes", *WHY]) == 0
+    company.clock.at += timedelta(days=1)
+    company.round()
+    assert company.states(entity="category") == ["SUPERSEDED", "TRANSFORMED"]
+
+
+def test_of_two_corrections_at_once_one_stands_and_the_chain_holds(
+    company: IntegratedCompany, shop: Shop, engine: sa.Engine, clock: FixedClock
+) -> None:
+    """Two people correct the same records at the same time: each record gets one correction, each correction one row."""
+    for _ in range(6):
+        shop.add_product("Lamp")
+    company.round()
+    numbers = [row["message_id"] for row in company.rows("flow.inbox", entity="product")]
+    wanted = Correction([assignment("name=Lantern")])
+    proposals = [propose(engine, "998", number, wanted, clock=clock) for number in numbers * 2]
+
+    def write(proposal: Proposal) -> str:
+        try:
+            correct(engine, proposal, Author("ann", "asked"), clock=clock, run_id="run-2")
+        except InputError as refused:
+            return refused.code
+        return "written"
+
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(write, proposals))
+    assert sorted(done) == ["E-COR-002"] * 6 + ["written"] * 6
+    assert verify(engine)[0] == 6
+    assert company.states(entity="product") == ["SUPERSEDED"] * 6 + ["NEW"] * 6
+
+
+def test_a_correction_in_a_stopped_stream_says_why_it_is_not_integrated(
+    company: IntegratedCompany, shop: Shop, engine: sa.Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = bad_order(company, shop)["message_id"]
+    with engine.begin() as connection:
+        of = load_connections(connection)["shop_998"]
+        stop_stream(connection, of, "orders", "another shape", company.clock.now())
+    assert run(["inbox", "fix", str(number), "--set", "total=36.00", "--yes", *WHY]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("is NEW because its stream is stopped: another shape")
 
 
 def test_what_waits_for_a_refused_record_goes_on_when_that_is_corrected(company: IntegratedCompany, shop: Shop) -> None:

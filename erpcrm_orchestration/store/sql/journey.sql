@@ -60,7 +60,7 @@ SELECT DISTINCT l.at, m.system_code, 'logbook', l.outcome, l.message, l.run_id, 
 FROM messages AS m
 JOIN flow.logbook_entry AS l
     ON l.dossier_code = :dossier_code
-    AND l.at >= m.received_at
+    AND l.at BETWEEN m.received_at AND coalesce(m.closed_at, 'infinity')
     AND l.origin = 'connection:' || m.connection_code
     AND (l.entry_key = m.message_id::text OR (l.entry_key = m.stream || '-' || m.run_id AND l.at = m.closed_at))
 ORDER BY at, place, number
