@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from erpcrm_orchestration.clients.xml_root import NotXml, root_of
 from erpcrm_orchestration.domain.errors import PermanentFailure, SourceError, TransientFailure
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.pivot import (
@@ -132,19 +133,12 @@ def parse(data: bytes) -> PivotContent:
 
 
 def _root(data: bytes) -> tuple[etree._Element, str]:
-    """Return the root element and the text of the file. No DTD, no entities, no network, no huge trees."""
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False,
-        remove_comments=True, remove_pis=True,
-    )  # fmt: skip
+    """Return the root element and the text of the file."""
     try:
-        root = etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise FaultyPivot(f"not readable as XML: {error}") from error
-    info = root.getroottree().docinfo
-    if info.internalDTD is not None or info.externalDTD is not None:
-        raise FaultyPivot("a DOCTYPE is not allowed")
-    return root, storable(data.decode(info.encoding or "utf-8", "backslashreplace"))
+        root = root_of(data)
+    except NotXml as error:
+        raise FaultyPivot(str(error)) from error
+    return root, storable(data.decode(root.getroottree().docinfo.encoding or "utf-8", "backslashreplace"))
 
 
 def _fields(root: etree._Element) -> Iterator[tuple[str, str]]:

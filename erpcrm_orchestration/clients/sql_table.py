@@ -19,6 +19,7 @@ from erpcrm_orchestration.clients.rest_record import received
 from erpcrm_orchestration.clients.sql_follow import Row, Table, link_values, linked, put_in, table_of
 from erpcrm_orchestration.clients.sql_source import SourceSession, SourceUnreachable, SqlSource, columns_of
 from erpcrm_orchestration.clients.sql_statement import DOSSIER, PLACE, Dialect, Statement, StreamReader
+from erpcrm_orchestration.clients.table_shape import is_shaped, shaped
 from erpcrm_orchestration.domain.configuration import Source
 from erpcrm_orchestration.domain.connection import Call, ChangeMode, Connection, Connector, ConnectorEntity, Reading
 from erpcrm_orchestration.domain.errors import CredentialsRefused, PermanentFailure, did_you_mean
@@ -58,15 +59,19 @@ class SqlClient:
         with self._connected() as (source, connection):
             clock = SourceSession(source, connection).now()
             read = _Pass(self, source, connection, reading, f"{self._where} {entity.name}")
+            if read.is_shaped:
+                yield Page(list(read.shaped()), clock)
+                return
             for rows in read.batches(span, clock):
-                records = read.records(rows)
-                yield Page(records, clock, 1 + len(reading.follow))
+                yield Page(read.records(rows), clock, 1 + len(reading.follow))
 
     def fetch(self, entity: ConnectorEntity, source_id: str) -> Received | None:
         """Return one record as it is now, None when the table has no such row."""
         reading = self._reading(entity)
         with self._connected() as (source, connection):
             read = _Pass(self, source, connection, reading, f"{self._where} {entity.name}")
+            if read.is_shaped:
+                return next((one for one in read.shaped() if one.source_id == source_id), None)
             rows = read.rows(read.main, read.main.keyed(self.dossier, [source_id]))
             return next(iter(read.records(rows[:1])), None)
 
@@ -128,7 +133,14 @@ class _Pass:
     def __init__(self, client: SqlClient, source: SqlSource, connection: sa.Connection, reading: Reading, where: str) -> None:
         self._client, self._source, self._connection, self._reading, self._where = client, source, connection, reading, where
         self._size = reading.paging.size
-        self.main = self._reader(reading.pages, reading.record_id, reading.modified or "")
+        self.is_shaped = is_shaped(reading, where)
+        names = ("", "") if self.is_shaped else (reading.record_id, reading.modified or "")
+        self.main = self._reader(reading.pages, *names)
+
+    def shaped(self) -> Iterator[Received]:
+        """Yield the records that a table of tables tells; it is read as a whole, in an order that is always the same."""
+        order = [name for name in ("table_name", "record_key", "field", "seq") if name in self.main.types]
+        return shaped(self.rows(self.main, self.main.everything(self._client.dossier, order)), self._reading)
 
     def batches(self, span: Span, clock: datetime) -> Iterator[list[Row]]:
         """Yield the rows of the span, and at the end those that have no place in it because key or instant is missing."""

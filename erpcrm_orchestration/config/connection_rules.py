@@ -25,7 +25,7 @@ OPTIONS: Mapping[ConnectorKind, tuple[frozenset[str], frozenset[str]]] = {
     ConnectorKind.REST: (frozenset(), frozenset()),
     ConnectorKind.TRYTON: (frozenset({"database"}), frozenset()),
     ConnectorKind.SQL: (frozenset(), frozenset()),
-    ConnectorKind.FILES: (frozenset({"folder"}), frozenset({"pattern"})),
+    ConnectorKind.FILES: (frozenset(), frozenset({"folder", "pattern"})),
 }
 """Kind -> the options that it needs and those that it may have."""
 

@@ -26,6 +26,7 @@ from erpcrm_orchestration.domain.connection import (
     Connection,
     Connector,
     ConnectorEntity,
+    ConnectorKind,
     EntityMapping,
     Follow,
     Writing,
@@ -80,6 +81,8 @@ def used_credentials(connector: Connector) -> set[str]:
     for one in connector.entities:
         for call, names in _calls(one):
             named |= {name for name in names_of(call) if not names.has(name) and "." not in name}
+    if connector.kind is ConnectorKind.SQL:
+        named.discard("dossier")  # the connection's own, in the value of a column
     return named
 
 

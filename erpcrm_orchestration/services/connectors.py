@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from erpcrm_orchestration.clients.files import FilesClient
 from erpcrm_orchestration.clients.rest import RestClient
 from erpcrm_orchestration.clients.sql_table import SqlClient
 from erpcrm_orchestration.clients.tryton import TrytonClient
@@ -55,6 +56,7 @@ CLIENTS: Mapping[ConnectorKind, type] = {
     ConnectorKind.WOOCOMMERCE: RestClient,
     ConnectorKind.TRYTON: TrytonClient,
     ConnectorKind.SQL: SqlClient,
+    ConnectorKind.FILES: FilesClient,
 }
 
 
