@@ -86,6 +86,8 @@ class TrytonWriter:
         for name, value in values.items():
             field, _, by = name.partition(".")
             described = types.get(field, {})
+            if not by and value and _has_no_rows(value):
+                continue
             record[field] = self._found(described, by, name, value) if by else self._field(described, name, value)
         return record
 
@@ -171,6 +173,11 @@ class TrytonWriter:
         if call is None:
             raise PermanentFailure("E-SRC-053", self._where, f"no call to {name}", f"give write.{name} in the connector")
         return call
+
+
+def _has_no_rows(value: object) -> bool:
+    """True for commands none of whose rows had a value: Tryton refuses a command without rows."""
+    return isinstance(value, list) and all(isinstance(one, list) and len(one) == 1 for one in value)
 
 
 def _split(path: str, where: str) -> tuple[str, str]:

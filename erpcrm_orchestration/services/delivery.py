@@ -15,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.connection import ConnectorEntity
-from erpcrm_orchestration.domain.entity import ENTITIES, Entity, Field, Kind
-from erpcrm_orchestration.domain.errors import CredentialsRefused, PermanentFailure, SourceError, TransientFailure
+from erpcrm_orchestration.domain.entity import ENTITIES, Child, Entity, Field, Kind
+from erpcrm_orchestration.domain.errors import CredentialsRefused, ErpcrmError, PermanentFailure, SourceError, TransientFailure
 from erpcrm_orchestration.domain.failpoint import failpoint
+from erpcrm_orchestration.domain.order_rules import unit_price
 from erpcrm_orchestration.domain.received import Change, ConnectorClient, UnknownOutcome, Written
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
@@ -92,6 +93,12 @@ class DeliveryAttempt:
             return self._failed(lost.failure, in_doubt=True)
         except SourceError as failure:
             return self._failed(failure)
+        except (ErpcrmError, sa.exc.SQLAlchemyError):
+            raise
+        except Exception as unforeseen:
+            # The boundary of one record: what nobody foresaw parks it with its reason, and the others go on.
+            found = f"{type(unforeseen).__name__} while it was written"
+            return self._failed(PermanentFailure("E-OUT-009", self._where(), found, "report it"), in_doubt=True)
         failpoint("delivery.written")
         self._settle(stream, written, external_id)
         failpoint("delivery.settled")
@@ -242,9 +249,14 @@ def _with_their_ids(entity: Entity, values: Mapping[str, Any], ids: Mapping[Refe
     """Return the values with the system's ids below `ref`; a reference that it does not know is left out."""
     whole = _typed(entity.fields, values) | {"ref": _their_ids(entity.fields, values, ids)}
     for child in entity.children:
-        rows = values.get(child.name) or ()
-        whole[child.name] = [_typed(child.fields, row) | {"ref": _their_ids(child.fields, row, ids)} for row in rows]
+        whole[child.name] = [_row(child, row, ids) for row in values.get(child.name) or ()]
     return whole
+
+
+def _row(child: Child, values: Mapping[str, Any], ids: Mapping[Reference, str]) -> dict[str, Any]:
+    """Return a row as it is told; a line has a price of one unit also when we were told its total only."""
+    row = _typed(child.fields, values) | {"ref": _their_ids(child.fields, values, ids)}
+    return row | {"unit_price": unit_price(row)} if any(one.name == "unit_price" for one in child.fields) else row
 
 
 def _typed(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,17 @@ def test_a_customer_of_ours_is_created_by_the_preset_and_found_again(
     assert (party["name"], party["email"], party["addresses."][0]["city"]) == ("Anna Durand", "anne.durand@example.com", "Lyon")
 
 
+def test_a_customer_without_an_address_is_created_without_one(
+    client: TrytonClient, connector: Connector, tryton_erp: TrytonErp
+) -> None:
+    entity = connector.entity("parties")
+    assert entity is not None
+    values = {"first_name": "Paul", "last_name": "Nomad", "email": "paul.nomad@example.com"}
+    written = client.write(Change(entity, None, values, "key"))
+    party = tryton_erp.read("party.party", int(written.external_id or 0), "email", "addresses")
+    assert (party["email"], party["addresses"]) == ("paul.nomad@example.com", [])
+
+
 def _sale(tryton_erp: TrytonErp, number: str, *, customer: int) -> dict[str, object]:
     """Return an order of a shop as it is delivered: our fields, Tryton's ids below `ref`."""
     product = str(tryton_erp.search("product.product", [["code", "=", "P001"]])[0])

@@ -16,9 +16,11 @@ PASSED_ON = ("Content-Type", "Link", "Location", "Retry-After")
 class Forward(WebSystem):
     """Passes requests on to `target` one by one; `meanwhile` is what fault `shifting_pages` does before the answer."""
 
-    def __init__(self, target: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, target: str, meanwhile: Callable[[], None] = lambda: None, *, keep_host: bool = False) -> None:
+        """With `keep_host` the target sees our address as its own, so that its links lead to us."""
         super().__init__()
         self.target = target
+        self.own = OWN - {"host"} if keep_host else OWN
         self.meanwhile = meanwhile
 
     def answer(self, request: Request) -> Answer:
@@ -28,7 +30,7 @@ class Forward(WebSystem):
                 request.method,
                 self.target + request.path,
                 params=dict(request.query),
-                headers={name: value for name, value in request.headers.items() if name not in OWN},
+                headers={name: value for name, value in request.headers.items() if name not in self.own},
                 data=request.body,
                 timeout=60,
                 allow_redirects=False,
