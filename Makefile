@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test bench pictures clean
+.PHONY: help demo up check test crash bench pictures clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ check: $(STAMP) ## linters, types, import contracts, the demo company's configur
 
 test: $(STAMP) ## all tests, on real parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
+
+crash: $(STAMP) ## kill rounds of the integration (ROUNDS=10000 SEED=1 for more and others)
+	CRASH_ROUNDS=$(or $(ROUNDS),300) CRASH_SEED=$(or $(SEED),20261122) $(BIN)/python -m pytest -q tests/scenarios/test_crash.py
 
 bench: $(STAMP) ## the benchmarks, small (SIZE=full for the published size)
 	$(BIN)/python -m benchmarks $(if $(filter full,$(SIZE)),--full,)

@@ -6,9 +6,11 @@ One writer per dossier: a lease whose epoch every batch checks. A batch is one t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from erpcrm_orchestration.domain.connection import ConnectorEntity
 from erpcrm_orchestration.domain.entity import ENTITIES
@@ -50,7 +52,7 @@ def integrate(work: Work, dossier_code: str, connections: Sequence[Connected]) -
             break
         for one, stream in parents_first(streams):
             key = (one.connection.connection_code, stream.name)
-            tallies[key] = tallies.get(key, Tally()) + _integrate_stream(work, one, stream, connections)
+            tallies[key] = tallies.get(key, Tally()) + StreamIntegration(work, one, stream, connections).run()
     return tallies
 
 
@@ -60,40 +62,80 @@ def parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[
     return sorted(streams, key=lambda pair: order.index(pair[1].map.entity) if pair[1].map else 0)
 
 
-def _integrate_stream(work: Work, one: Connected, stream: ConnectorEntity, targets: Sequence[Connected]) -> Tally:
-    mapping = compiled(stream)
-    if mapping is None or stream.map is None:
-        return Tally()
-    tally, sharing = Tally(), sharing_of(one, stream, targets)
-    while True:
-        now = work.clock.now()
-        with work.engine.begin() as connection:
-            work.fence(connection, one.connection.dossier)
-            messages = inbox.claim(connection, one.connection.dossier, one.connection.system, stream.map.entity, BATCH)
-            if not messages:
+class StreamIntegration:
+    """The new messages of one stream, batch by batch; each batch is one transaction."""
+
+    def __init__(self, work: Work, one: Connected, stream: ConnectorEntity, targets: Sequence[Connected]) -> None:
+        mapping = compiled(stream)
+        if mapping is None or stream.map is None:
+            raise ValueError(f"{stream.name} is not mapped")
+        self.work, self.one, self.stream, self.mapping = work, one, stream, mapping
+        self.entity, self.key = stream.map.entity, one.key(stream)
+        self.sharing = sharing_of(one, stream, targets)
+        self.others = targets_of(targets, self.entity, but=one.connection.system)
+        self.itself = [target for target in targets_of(targets, self.entity) if target.one is one]
+
+    def run(self) -> Tally:
+        """Return what became of the messages. A batch that our tables refuse is taken message by message."""
+        tally, singly = Tally(), 0
+        while True:
+            try:
+                found = self._batch(1 if singly else BATCH)
+            except (IntegrityError, DataError) as error:
+                if not singly:
+                    singly = BATCH
+                    continue
+                found = self._refuse(error)
+            singly = max(0, singly - 1)
+            if found is None:
                 return tally
+            tally += found
+            if found.stopped:
+                return tally
+
+    def _batch(self, limit: int) -> Tally | None:
+        now = self.work.clock.now()
+        with self.work.engine.begin() as connection:
+            messages = self._claimed(connection, limit)
+            if not messages:
+                return None
             failpoint("integration.claimed")
-            writes = stream.write is not None and one.connection.outbound_enabled
-            in_doubt = writes and undecided(connection, one.key(stream))
-            about = Stream(one.connection, stream, mapping, now, work.run_id, sharing, in_doubt)
-            batch = IntegrationBatch(connection, about)
-            result = batch.run(messages)
-            request_missing(connection, one, result.missing, "a record waits for it", now)
-            system, entity = one.connection.system, stream.map.entity
+            result = IntegrationBatch(connection, self._about(connection, now)).run(messages)
+            request_missing(connection, self.one, result.missing, "a record waits for it", now)
             cause = f"inbox:{messages[-1].message_id}"
-            plan(connection, targets_of(targets, entity, but=system), entity, result.changed, cause=cause, now=now)
-            itself = [target for target in targets_of(targets, entity) if target.one is one]
-            plan(connection, itself, entity, result.told_again, cause=cause, now=now)
-            if too_many_rejects(result.tally.rejected, len(messages)):
-                _stop(connection, one, stream, result.tally, now)
+            plan(connection, self.others, self.entity, result.changed, cause=cause, now=now)
+            plan(connection, self.itself, self.entity, result.told_again, cause=cause, now=now)
+            tally = self._judged(connection, result.tally, now)
             failpoint("integration.before_commit")
         failpoint("integration.after_commit")
-        work.grew(result.tally.changed)
-        tally += result.tally
-        if too_many_rejects(result.tally.rejected, len(messages)):
+        self.work.grew(tally.changed)
+        return tally
+
+    def _claimed(self, connection: sa.Connection, limit: int) -> list[inbox.Message]:
+        self.work.fence(connection, self.key.dossier_code)
+        return inbox.claim(connection, self.key.dossier_code, self.key.system_code, self.entity, limit)
+
+    def _about(self, connection: sa.Connection, now: datetime) -> Stream:
+        writes = self.stream.write is not None and self.one.connection.outbound_enabled
+        in_doubt = writes and undecided(connection, self.key)
+        return Stream(self.one.connection, self.stream, self.mapping, now, self.work.run_id, self.sharing, in_doubt)
+
+    def _judged(self, connection: sa.Connection, tally: Tally, now: datetime) -> Tally:
+        """Stop the stream when too much of a batch was rejected."""
+        if not too_many_rejects(tally.rejected, tally.messages):
             return tally
+        reason = f"{tally.rejected} of {tally.messages} records rejected: the system sends another shape"
+        stop_stream(connection, self.one.connection, self.stream.name, reason, now)
+        return replace(tally, stopped=reason)
 
-
-def _stop(connection: sa.Connection, one: Connected, stream: ConnectorEntity, tally: Tally, now: datetime) -> None:
-    reason = f"{tally.rejected} of {tally.messages} records rejected: the system sends another shape"
-    stop_stream(connection, one.connection, stream.name, reason, now)
+    def _refuse(self, error: DBAPIError) -> Tally:
+        """Reject the oldest message, which our tables do not take."""
+        first_line = str(error.orig).strip().partition("\n")[0]
+        now = self.work.clock.now()
+        with self.work.engine.begin() as connection:
+            (message,) = self._claimed(connection, 1)
+            where = f"{self.key.connection_code} {self.key.stream} {message.source_id}"
+            told = f"E-INT-006 {where}: our tables refuse it: {first_line}; report it"
+            row = {"message_id": message.message_id, "state": "REJECTED", "error": told}
+            inbox.explain(connection, self.key.dossier_code, [row], now=now, run_id=self.work.run_id)
+        return Tally(rejected=1)

@@ -169,6 +169,10 @@ class IntegrationBatch:
             one.error = f"{refused.code} {self._where(message)}: {refused.path}: {refused.found}; correct it at the source"
         except InputError as error:
             one.error = f"{error.code} {self._where(message)}: {error.where} {error.found}; {error.remedy}"
+        except Exception as unforeseen:
+            # The boundary of one record: what nobody foresaw rejects it with its reason, and the others go on.
+            found = f"{type(unforeseen).__name__} while it was mapped"
+            one.error = f"E-INT-007 {self._where(message)}: {found}; report it"
         return one
 
     def _check_total(self, one: Pending, mapped: MappedRecord) -> None:

@@ -23,7 +23,10 @@ Event = Literal["on_demand", "outbound"]
 
 @dataclass(frozen=True)
 class Item:
-    """A claimed item. `attempts` counts this one; `in_doubt`: an earlier attempt may have been carried out."""
+    """A claimed item. `attempts` counts this one, `leased_until` tells this claim from a later one.
+
+    `in_doubt`: an earlier attempt may have been carried out.
+    """
 
     work_id: int
     connection_code: str
@@ -37,6 +40,7 @@ class Item:
     attempts: int
     in_doubt: bool
     cause: str
+    leased_until: datetime
 
 
 def queue_fetches(
@@ -96,7 +100,7 @@ def close_work(
             columns.dossier_code == dossier_code,
             columns.work_id == item.work_id,
             columns.state == WorkState.LEASED.value,
-            columns.attempts == item.attempts,
+            columns.leased_until == item.leased_until,
         )
         .values(
             state=outcome.state.value,

@@ -509,3 +509,18 @@ def test_a_word_that_nobody_mapped_lets_the_record_wait_and_adding_it_lets_it_go
         assert wake(connection, "998", "shop", ["unit PCE"]) == 1
     company.round(reading=False)
     assert company.rows("hub.product")[0]["unit"] == "pcs"
+
+
+def test_a_record_that_our_tables_refuse_is_rejected_alone(company: IntegratedCompany, shop: Shop) -> None:
+    """F31: bad in the merge; its neighbours of the same batch pass."""
+    orders = [at_shop(shop) for _ in range(3)]
+    shop.change_order(orders[1], customer_note="no way")
+    with company.engine.begin() as connection:
+        connection.execute(
+            sa.text("ALTER TABLE hub.order_header ADD CONSTRAINT strange CHECK (customer_note <> 'no way') NOT VALID")
+        )
+    company.round()
+    (bad,) = company.rows("flow.inbox", state="REJECTED")
+    assert bad["source_id"] == str(orders[1])
+    assert bad["error"].startswith("E-INT-006 shop_998 orders 2: our tables refuse it")
+    assert len(company.rows("hub.order_header")) == 2

@@ -1,5 +1,6 @@
 -- Leases due items. Of one record only its oldest open change may go: no change overtakes another, nor one that was given up
--- while nobody knows whether it was carried out. A lease that ended belongs to a dead process: its change is in doubt.
+-- while nobody knows whether it was carried out. A lease that ended belongs to a dead process: its change is in
+-- doubt, and its attempt goes on.
 WITH due AS (
     SELECT w.dossier_code, w.work_id
     FROM flow.work_item AS w
@@ -28,11 +29,11 @@ WITH due AS (
 )
 UPDATE flow.work_item AS w SET
     state = 'LEASED',
-    attempts = w.attempts + 1,
+    attempts = w.attempts + CASE WHEN w.state = 'LEASED' THEN 0 ELSE 1 END,
     in_doubt = w.in_doubt OR w.state = 'LEASED',
     leased_until = :leased_until
 FROM due
 WHERE w.dossier_code = due.dossier_code AND w.work_id = due.work_id
 RETURNING
     w.work_id, w.connection_code, w.stream, w.entity, w.source_id, w.record_id, w.dedup_key, w.values, w.values_hash, w.attempts, w.in_doubt,
-    w.cause
+    w.cause, w.leased_until

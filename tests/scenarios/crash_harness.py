@@ -1,0 +1,227 @@
+"""The crash harness: a living company whose rounds are killed, and the account of what is there in the end.
+
+Each round something happens in shop and ERP, a process works, and dies: at a named failpoint between two side effects, or at
+a random instant. Every tenth answer is lost. After the last kill, good rounds follow until nothing is left to do; then every
+order of the shop is in our tables as the shop has it, is exactly one sale in the ERP, and what was shipped is completed in
+the shop.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.demo.erp_api import Erp
+from erpcrm_orchestration.demo.shop_api import Shop
+from tests.integrated_company import IntegratedCompany
+from tests.scenarios.child_round import start
+
+FAILPOINTS = (
+    "round.before_lease",
+    "round.after_lease",
+    "poll.after_insert",
+    "poll.before_commit",
+    "poll.between_pages",
+    "integration.claimed",
+    "integration.before_merge",
+    "integration.after_merge",
+    "integration.before_commit",
+    "integration.after_commit",
+    "delivery.claimed",
+    "delivery.written",
+    "delivery.before_commit",
+    "delivery.settled",
+)
+"""Between every two side effects of a round. Those of a fetch are met when a parent is missing."""
+STEP = timedelta(minutes=21)
+"""Longer than any wait of a retry and any lease: what a dead process left is due again."""
+GOOD_ROUNDS = 12
+LONGEST_LIFE_S = 0.6
+"""Some of the rounds that are killed at a random instant come to their end before."""
+
+
+@dataclass
+class Account:
+    """What a harness run found. All lists are empty when nothing was lost, doubled or left behind."""
+
+    kills: int = 0
+    orders: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.doubled or self.stale)
+
+
+@dataclass
+class CrashHarness:
+    """A company that lives while its rounds die. The same seed does the same."""
+
+    company: IntegratedCompany
+    shop: Shop
+    erp: Erp
+    seed: int
+    bug: str = ""
+    kills: int = 0
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
+        customer = self.shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand")
+        self.customer = int(customer["id"])
+        self.products = [int(self.shop.add_product(f"Article {number}", "10.00")["id"]) for number in range(3)]
+
+    def run(self, rounds: int, *, failpoints: Sequence[str] = FAILPOINTS) -> Account:
+        """Kill so many rounds, then work in peace and take account. Without failpoints nothing is killed and no answer lost."""
+        for number in range(rounds):
+            self.live()
+            if failpoints:
+                self.disturb()
+                self.die(number, failpoints)
+            else:
+                self._ended(self._start(f"run-{number}"))
+        self.erp.faults.clear()
+        self.shop.faults.clear()
+        self.settle()
+        return self.account()
+
+    def settle(self) -> None:
+        """Work in peace until two rounds in a row found nothing to do."""
+        quiet = 0
+        for number in range(GOOD_ROUNDS):
+            before = self._footprint()
+            self.company.clock.at += STEP
+            self._ended(self._start(f"good-{number}"))
+            quiet = quiet + 1 if self._footprint() == before else 0
+            if quiet == 2:
+                return
+
+    def _footprint(self) -> tuple[object, ...]:
+        """Return what any work would change."""
+        with self.company.engine.connect() as connection:
+            messages = connection.execute(sa.text("SELECT count(*), sum(length(state)) FROM flow.inbox")).one()
+            work = connection.execute(
+                sa.text("SELECT count(*), sum(attempts), count(*) FILTER (WHERE closed_at IS NULL) FROM flow.work_item")
+            ).one()
+        return (*messages, *work, len(self.shop.writes), len(self.erp.orders))
+
+    def live(self) -> None:
+        """Let something happen in the shop and in the ERP; now and then an answer is lost."""
+        self.company.clock.at += STEP
+        lines = [(self.chance.choice(self.products), self.chance.randint(1, 3))]
+        self.shop.add_order(lines, customer_id=self.customer)
+        orders = list(self.shop.kinds["orders"])
+        if self.chance.random() < 0.5:
+            self.shop.change_order(self.chance.choice(orders), customer_note=f"note {self.chance.random():.6f}")
+        waiting = [sale for sale in self.erp.orders if sale["shipment_state"] == "waiting"]
+        if waiting and self.chance.random() < 0.5:
+            self.erp.ship(self.chance.choice(waiting)["id"])
+
+    def disturb(self) -> None:
+        """Let an answer of the ERP be lost, or the shop be out of order, now and then."""
+        if self.chance.random() < 0.2:
+            self.erp.faults.arm("lost_answer", times=1, path="/api/v1/", method="POST")
+        if self.chance.random() < 0.1:
+            self.shop.faults.arm("500", times=1, path="/wp-json/wc/v3/orders")
+
+    def die(self, number: int, failpoints: Sequence[str]) -> None:
+        """Start a round and end it: half of them at a failpoint, half at a random instant."""
+        if self.chance.random() < 0.5:
+            action = self.chance.choice(("kill", "kill", "term", "raise"))
+            process = self._start(f"run-{number}", f"{self.chance.choice(failpoints)}:{action}")
+            self.kills += self._ended(process) in (-signal.SIGKILL, -signal.SIGTERM, 1)
+        else:
+            process = self._start(f"run-{number}")
+            time.sleep(self.chance.uniform(0.0, LONGEST_LIFE_S))
+            process.kill()
+            self.kills += self._ended(process) == -signal.SIGKILL
+
+    def account(self) -> Account:
+        """Compare what is there with what happened."""
+        found = Account(kills=self.kills, orders=len(self.shop.kinds["orders"]))
+        headers = {row["number"]: row for row in self.company.rows("hub.order_header")}
+        sales = Counter(str(sale["external_reference"]) for sale in self.erp.orders)
+        shipped = {str(one["external_reference"]) for one in self.erp.orders if one["shipment_state"] == "shipped"}
+        for order_id in self.shop.kinds["orders"]:
+            order = self.shop.order(order_id)
+            number = str(order["number"])
+            if number not in headers:
+                found.lost.append(f"order {number} is not in the tables")
+                continue
+            found.stale += self._stale(order, headers[number])
+            if sales[number] == 0:
+                found.lost.append(f"order {number} is not in the ERP")
+            if sales[number] > 1:
+                found.doubled.append(f"order {number} is {sales[number]} sales in the ERP")
+            if number in shipped and order["status"] != "completed":
+                found.stale.append(f"order {number} is shipped, and {order['status']} in the shop")
+        if len(headers) != len(self.company.rows("hub.order_header")):
+            found.doubled.append("an order is two rows")
+        customers = len(self.erp.records("customers"))
+        if customers > 1:
+            found.doubled.append(f"the customer is {customers} in the ERP")
+        found.doubled += self._told_twice()
+        found.stale += self._went_back()
+        return found
+
+    def _stale(self, order: dict[str, object], header: object) -> list[str]:
+        row = dict(header)  # type: ignore[call-overload]
+        told = {"total": str(row["total"]), "status": row["status"], "note": row["customer_note"] or ""}
+        holds = {"total": order["total"], "status": order["status"], "note": order["customer_note"] or ""}
+        return [] if told == holds else [f"order {order['number']}: we hold {told}, the shop {holds}"]
+
+    def _went_back(self) -> list[str]:
+        """Return the records of which an older version was integrated after a newer one, even if that was put right later."""
+        with self.company.engine.connect() as connection:
+            rows = connection.execute(
+                sa.text(
+                    "SELECT DISTINCT late.source_id FROM flow.inbox late JOIN flow.inbox newer"
+                    " ON newer.dossier_code = late.dossier_code AND newer.system_code = late.system_code"
+                    " AND newer.entity = late.entity AND newer.source_id = late.source_id"
+                    " AND newer.message_id < late.message_id AND newer.version_at > late.version_at"
+                    " WHERE late.state = 'TRANSFORMED'"
+                )
+            )
+            return [f"{row.source_id} went back to an older version" for row in rows]
+
+    def _told_twice(self) -> list[str]:
+        """Return the orders that the shop was told to complete more than once, lost answers aside."""
+        puts = Counter(path for method, path, body in self.shop.writes if method == "PUT" and body.get("status") == "completed")
+        with self.company.engine.connect() as connection:
+            attempts = dict(
+                connection.execute(
+                    sa.text(
+                        "SELECT x.external_id, sum(w.attempts) FROM flow.work_item w JOIN hub.cross_reference x"
+                        " ON x.dossier_code = w.dossier_code AND x.system_code = w.system_code AND x.entity = w.entity"
+                        " AND x.record_id = w.record_id WHERE w.system_code = 'shop' AND w.event = 'outbound'"
+                        " GROUP BY x.external_id"
+                    )
+                )
+                .tuples()
+                .all()
+            )
+        return [
+            f"{path} was told {count} times in {attempts.get(path.rpartition('/')[2], 0)} attempts"
+            for path, count in puts.items()
+            if count > attempts.get(path.rpartition("/")[2], 0)
+        ]
+
+    def _start(self, run_id: str, failpoint: str = "") -> BaseProcess:
+        url = self.company.engine.url.render_as_string(hide_password=False)
+        return start(
+            url, self.company.clock.now(), run_id, self.company.environment, failpoint=failpoint, bug=self.bug,
+            stray=self.chance.random() < 0.2,
+        )  # fmt: skip
+
+    def _ended(self, process: BaseProcess) -> int | None:
+        process.join(60)
+        return process.exitcode
