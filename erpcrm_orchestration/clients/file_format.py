@@ -20,10 +20,16 @@ from erpcrm_orchestration.clients.json_page import CutShort, NotThere, records_o
 from erpcrm_orchestration.clients.plain_json import record_text
 from erpcrm_orchestration.clients.xml_root import NotXml, root_of
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
+from erpcrm_orchestration.domain.reading_words import FILE_FORMATS
 from erpcrm_orchestration.domain.values import shown
 
-FORMATS = ("csv", "xlsx", "xml", "json", "jsonl")
-ENDINGS: Mapping[str, str] = {"txt": "csv", "tsv": "csv", "ndjson": "jsonl", "xlsm": "xlsx", **{one: one for one in FORMATS}}
+ENDINGS: Mapping[str, str] = {
+    "txt": "csv",
+    "tsv": "csv",
+    "ndjson": "jsonl",
+    "xlsm": "xlsx",
+    **{one: one for one in FILE_FORMATS},
+}
 REST = "_more"
 """Where the fields of a line are kept that has more of them than the header."""
 BOMS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
@@ -45,8 +51,10 @@ class Format:
     def kind_of(self, name: str) -> str:
         """Return the format of a file, by its ending when none is given; raise InputError E-FILE-010."""
         found = self.kind or ENDINGS.get(PurePosixPath(name).suffix.lower().lstrip("."), "")
-        if found not in FORMATS:
-            raise InputError("E-FILE-010", "$", f"no format {shown(self.kind or name)}", f"give format: {', '.join(FORMATS)}")
+        if found not in FILE_FORMATS:
+            raise InputError(
+                "E-FILE-010", "$", f"no format {shown(self.kind or name)}", f"give format: {', '.join(FILE_FORMATS)}"
+            )
         return found
 
 

@@ -9,12 +9,11 @@ from decimal import Decimal
 
 from erpcrm_orchestration.domain.connection import Call, Follow
 from erpcrm_orchestration.domain.errors import PermanentFailure, did_you_mean
+from erpcrm_orchestration.domain.reading_words import SQL_WORDS
 
 OF_PARENT = re.compile(r"\{parent\.([^{}]+)\}")
 SCHEMA = "schema"
 ORDER = "order_by"
-OPTIONS = frozenset({SCHEMA, ORDER, "shape", "table", "key_field"})
-"""What a query says besides the values of columns."""
 
 Row = dict[str, object]
 
@@ -32,7 +31,7 @@ class Table:
 
 def table_of(call: Call) -> Table:
     """Return what a call names: path is the table; schema, order_by and the values of columns are in the query."""
-    columns = {name: value for name, value in call.query.items() if name not in OPTIONS}
+    columns = {name: value for name, value in call.query.items() if name not in SQL_WORDS}
     links = {name: found[1] for name, value in columns.items() if (found := OF_PARENT.fullmatch(value))}
     order = tuple(name.strip() for name in call.query.get(ORDER, "").split(",") if name.strip())
     where = {name: value for name, value in columns.items() if name not in links}

@@ -9,20 +9,20 @@ from erpcrm_orchestration.clients.plain_json import record_text
 from erpcrm_orchestration.clients.rest_record import faulty, received
 from erpcrm_orchestration.domain.connection import Reading
 from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, did_you_mean
+from erpcrm_orchestration.domain.reading_words import TABLE_OF_TABLES
 from erpcrm_orchestration.domain.received import Received
 from erpcrm_orchestration.domain.table_of_tables import COLUMNS, TableRow, assemble, row_of
 
-SHAPE = "table_of_tables"
 KEY_FIELD = "record_key"
 
 
 def is_shaped(reading: Reading, where: str) -> bool:
     """True when the rows are a table of tables; raise PermanentFailure E-SRC-062 for another shape or without its table."""
     shape = reading.pages.query.get("shape")
-    if shape is not None and shape != SHAPE:
-        raise PermanentFailure("E-SRC-062", where, f"no shape {shape}", f"write {SHAPE}")
+    if shape is not None and shape != TABLE_OF_TABLES:
+        raise PermanentFailure("E-SRC-062", where, f"no shape {shape}", f"write {TABLE_OF_TABLES}")
     if shape is not None and not reading.pages.query.get("table"):
-        raise PermanentFailure("E-SRC-062", where, f"shape {SHAPE} without table", "name the table whose records are read")
+        raise PermanentFailure("E-SRC-062", where, f"shape {shape} without table", "name the table whose records are read")
     return shape is not None
 
 

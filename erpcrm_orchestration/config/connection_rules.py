@@ -53,6 +53,10 @@ def _own_faults(reading: Reading, path: Path, connection: Connection, connector:
         found = f"peak_from and peak_to are both {connection.peak_from:%H:%M}"
         yield reading.refuse(PEAK, (*path, "peak_to"), found, "give two times: the part of the day in which requests wait")
     yield from _url_faults(reading, path, connection, connector)
+    if connector is not None and connection.webhook_secret is not None and connector.webhook_signature_header is None:
+        found = f"webhook_secret, and {connector.connector_code} names no header with the signature"
+        remedy = "give webhook_signature_header of the connector, or leave the secret out"
+        yield reading.refuse(NOT_OF_THE_CONNECTOR, (*path, "webhook_secret"), found, remedy)
     if connector is None or not connection.outbound_enabled:
         return
     if not any(one.write for one in connector.entities if not connection.entities or one.name in connection.entities):

@@ -19,6 +19,7 @@ from erpcrm_orchestration.config.call_rules import (
 from erpcrm_orchestration.config.folder import Reading
 from erpcrm_orchestration.config.mapping_rules import NOT_OURS, mapping_faults, path_faults, unfilled_references
 from erpcrm_orchestration.config.places import Fault, Path
+from erpcrm_orchestration.config.table_rules import table_faults
 from erpcrm_orchestration.domain.connection import (
     Auth,
     Call,
@@ -51,6 +52,7 @@ def connector_faults(reading: Reading, connector: Connector) -> Iterator[Fault]:
     rules = CallRules(reading, connector, _credentials(reading, connector))
     yield from _auth_faults(rules, (*path, "auth"), connector.auth)
     yield from _topic_faults(reading, connector)
+    yield from table_faults(reading, connector)
     for one in connector.entities:
         below = (*path, "entities", one.name)
         if one.read is not None:

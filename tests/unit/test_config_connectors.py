@@ -415,7 +415,7 @@ def test_45_a_secret_in_a_connector_or_connection_is_refused_and_never_repeated(
         {f"{READ}.pages.query": {"api_key": "{token}"}},
         {f"{READ}.pages.path": "/orders?token={token}"},
         {f"{MAP}.fields.customer_note": {"path": "token", "values": {"token": "t", "password": "p"}}},
-        {f"{SHOP}.webhook_secret": "${env:HOOK}"},
+        {f"{SHOP}.webhook_secret": "${env:HOOK}", "connectors.oscar.webhook_signature_header": "X-Signature"},
         {f"{SHOP}.url": "http://127.0.0.1:8080/shop"},
         {
             "connectors.oscar.auth": {
