@@ -184,6 +184,28 @@ def test_a_record_with_a_fault_of_its_text_is_corrected_from_a_file(
     assert len(company.rows("flow.inbox", entity="order")) == 2
 
 
+def test_a_record_that_cannot_be_read_is_corrected_as_a_whole(
+    company: IntegratedCompany, shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = shop.add_order([(shop.add_product("Lamp", "12.50")["id"], 2)])
+    shop.spoil("orders", order["id"], total=float("nan"))
+    company.round()
+    (message,) = company.rows("flow.inbox", entity="order")
+    assert message["error"].startswith("E-SRC-001")
+    number = str(message["message_id"])
+    assert run(["inbox", "fix", number, "--set", "total=36.00", "--yes", *WHY]) == 2
+    assert capsys.readouterr().err == (
+        f"E-COR-010 message 998/{number}: single values cannot be set: $.total NaN is not a JSON number; "
+        "give the whole record with --from-file\n"
+    )
+    file = tmp_path / "corrected.json"
+    file.write_text(message["payload"].replace("NaN", "36.00"))
+    assert run(["inbox", "fix", number, "--from-file", str(file), "--set", "total:=1e400", "--yes", *WHY]) == 2
+    assert "out of range" in capsys.readouterr().err
+    assert run(["inbox", "fix", number, "--from-file", str(file), "--remove", "customer_note", "--yes", *WHY]) == 0
+    assert company.rows("hub.order_header")[0]["total"] == Decimal("36.00")
+
+
 def test_a_record_without_a_date_after_a_good_version_is_corrected_until_a_newer_one_comes(
     company: IntegratedCompany, shop: Shop
 ) -> None:

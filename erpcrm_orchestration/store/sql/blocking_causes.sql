@@ -1,18 +1,17 @@
 -- What messages wait for or were given up for, with how many records it blocks: those that wait for a record that waits
 -- count as well, so that what is at the root comes first.
-WITH RECURSIVE held AS (
-    SELECT dossier_code, system_code, entity, source_id, message_id, state, waiting_since,
+WITH RECURSIVE held AS MATERIALIZED (
+    SELECT dossier_code, system_code, entity, message_id, state, waiting_since, entity || ' ' || source_id AS name,
         coalesce(waiting_for, substring(error FROM '^E-[A-Z]+-[0-9]+ missing (.*)$')) AS cause
     FROM flow.inbox
     WHERE (CAST(:dossier_code AS text) IS NULL OR dossier_code = :dossier_code)
         AND (state = 'WAITING' OR (state = 'DEAD' AND error ~ '^E-[A-Z]+-[0-9]+ missing '))
 ), blocked AS (
-    SELECT dossier_code, system_code, cause, message_id, entity, source_id, state, waiting_since FROM held
+    SELECT dossier_code, system_code, cause, message_id, name, entity, state, waiting_since FROM held
     UNION
-    SELECT b.dossier_code, b.system_code, b.cause, h.message_id, h.entity, h.source_id, h.state, h.waiting_since
+    SELECT b.dossier_code, b.system_code, b.cause, h.message_id, h.name, h.entity, h.state, h.waiting_since
     FROM blocked AS b
-    JOIN held AS h
-        ON h.dossier_code = b.dossier_code AND h.system_code = b.system_code AND h.cause = b.entity || ' ' || b.source_id
+    JOIN held AS h ON h.dossier_code = b.dossier_code AND h.system_code = b.system_code AND h.cause = b.name
 ), counted AS (
     SELECT dossier_code, system_code, cause,
         count(*) AS blocks,
@@ -35,10 +34,5 @@ LEFT JOIN LATERAL (
     ORDER BY i.message_id DESC
     LIMIT 1
 ) AS refused ON true
-WHERE NOT EXISTS (
-    SELECT FROM held
-    WHERE held.dossier_code = counted.dossier_code
-        AND held.system_code = counted.system_code
-        AND held.entity || ' ' || held.source_id = counted.cause
-)
+WHERE (counted.dossier_code, counted.system_code, counted.cause) NOT IN (SELECT dossier_code, system_code, name FROM held)
 ORDER BY counted.blocks DESC, counted.since, counted.cause
