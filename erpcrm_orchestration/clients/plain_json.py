@@ -11,6 +11,7 @@ from math import isfinite
 
 import msgspec
 
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -29,6 +30,8 @@ def record_text(record: Mapping[str, object]) -> bytes:
 
 def plain(value: object) -> object:
     """Return the value in the types of JSON; a number without a value, as NaN, becomes a text."""
+    if type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -39,8 +42,6 @@ def plain(value: object) -> object:
 
 
 def _scalar(value: object) -> object:
-    if value is None or isinstance(value, bool | int | str):
-        return value
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return b64encode(bytes(value)).decode() if isinstance(value, bytes | memoryview) else str(value)

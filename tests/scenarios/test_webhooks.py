@@ -168,6 +168,23 @@ def test_f27_a_shop_that_sends_twice_and_again_has_one_effect(
     assert len(company.rows("flow.inbox", entity="order")) == 2
 
 
+def test_b4_webhooks_and_polls_at_the_same_time_bring_each_record_once(
+    company: IntegratedCompany, shop: Shop, receiver: Receiver
+) -> None:
+    """B4 P1: the receiver and a poll take turns per entity, whoever comes first."""
+    subscribe(shop, receiver, "order.created")
+    with ThreadPoolExecutor(1) as thread:
+        placing = thread.submit(lambda: [place_order(shop) for _ in range(30)])
+        while not placing.done():
+            assert company.round(everything=True)["998"].failures == []
+        placed = placing.result()
+    shop.webhooks.settle()
+    company.round(everything=True)
+    assert {sent.status for sent in shop.webhooks.sent} == {200}
+    assert sorted(company.states(entity="order")) == ["TRANSFORMED"] * 30
+    assert len(company.rows("hub.order_header")) == len(placed) == 30
+
+
 def test_f28_updates_out_of_order_end_at_the_newest(
     company: IntegratedCompany, shop: Shop, receiver: Receiver, clock: FixedClock
 ) -> None:
