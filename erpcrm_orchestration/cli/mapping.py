@@ -13,13 +13,14 @@ import typer
 from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, only_one, show_rows
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services.inbox_correction import Author, integrate_now
 from erpcrm_orchestration.services.worklist import Ratio, Word, causes, exact, forget_word, map_word, set_ratio
 from erpcrm_orchestration.store.dossier import require_code
 from erpcrm_orchestration.store.worklist import list_ratios, list_words
 
 app = typer.Typer(help="Words and units of the systems: worklist, set, list, remove, ratio.")
-ratio_app = typer.Typer(help="How many of one unit another is, exactly, from a day on: set, list, remove.")
+ratio_app = typer.Typer(help="How many of one unit another is, exactly, from a day on. Example: erpcrm mapping ratio list")
 app.add_typer(ratio_app, name="ratio")
 
 WORKLIST = ("dossier_code", "system_code", "cause", "blocks", "given_up", "since", "entities", "state", "to_do")
@@ -31,10 +32,10 @@ System = Annotated[str, typer.Option("--system", help="The system whose word it 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="The kind of word, for instance unit.")]
 Theirs = Annotated[str, typer.Argument(metavar="WORD", help="The word as the system sends it.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept in the audit trail.")]
-Unit = Annotated[str, typer.Argument(metavar="UNIT")]
-BaseUnit = Annotated[str, typer.Argument(metavar="BASE")]
+Unit = Annotated[str, typer.Argument(metavar="UNIT", help="The unit, for instance box.")]
+BaseUnit = Annotated[str, typer.Argument(metavar="BASE", help="The unit that it is counted in, for instance pcs.")]
 Sku = Annotated[str, typer.Option("--sku", help="Only for this product; without it for every product.")]
-Day = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], metavar="DAY", help="The first day, as 2026-01-31.")]
+Day = Annotated[str, typer.Option("--valid-from", metavar="DAY", help="The first day, as 2026-01-31.")]
 
 
 @app.command("worklist")
@@ -112,9 +113,9 @@ def set_ratio_command(
 ) -> None:
     """Say how many of a unit another one is, exactly, from a day on.
 
-    Example: erpcrm mapping ratio set box pcs 12 --from 2026-01-01 --dossier 998 --reason "price list"
+    Example: erpcrm mapping ratio set box pcs 12 --valid-from 2026-01-01 --dossier 998 --reason "price list"
     """
-    key, (over, under) = Ratio(dossier, sku, unit, base, start.date()), exact(ratio)
+    key, (over, under) = Ratio(dossier, sku, unit, base, _day(start)), exact(ratio)
     with open_database() as engine:
         _require_dossier(engine, dossier)
         changed = set_ratio(engine, key, (over, under), Author(actor(), reason), clock=SystemClock())
@@ -132,12 +133,19 @@ def list_ratios_command(dossier: DossierOption = None, as_json: AsJson = False, 
 
 @ratio_app.command("remove")
 def remove_ratio_command(unit: Unit, base: BaseUnit, dossier: Dossier, start: Day, reason: Reason, sku: Sku = "") -> None:
-    """Take a ratio away. Example: erpcrm mapping ratio remove box pcs --from 2026-01-01 --dossier 998 --reason "wrong" """
+    """Take a ratio away. Example: erpcrm mapping ratio remove box pcs --valid-from 2026-01-01 --dossier 998 --reason x"""
     with open_database() as engine:
         _require_dossier(engine, dossier)
-        key = Ratio(dossier, sku, unit, base, start.date())
+        key = Ratio(dossier, sku, unit, base, _day(start))
         set_ratio(engine, key, None, Author(actor(), reason), clock=SystemClock())
-    typer.echo(f"the ratio of {unit} and {base} from {start.date()} is gone")
+    typer.echo(f"the ratio of {unit} and {base} from {start} is gone")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError("E-CLI-055", "erpcrm mapping ratio --valid-from", f"{text!r} is no day", "write 2026-01-31") from None
 
 
 def _shown(rows: list[dict[str, object]]) -> list[dict[str, object]]:

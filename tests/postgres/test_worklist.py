@@ -157,7 +157,7 @@ def test_words_are_listed_changed_and_removed_and_each_is_audited(
 def test_a_ratio_of_units_is_exact_and_holds_from_its_day(
     company: IntegratedCompany, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    day = ["--from", "2026-01-01", *HERE, *WHY]
+    day = ["--valid-from", "2026-01-01", *HERE, *WHY]
     assert run(["mapping", "ratio", "set", "box", "pcs", "12", *day]) == 0
     assert run(["mapping", "ratio", "set", "g", "kg", "0.001", *day]) == 0
     assert run(["mapping", "ratio", "set", "roll", "m", "100/3", "--sku", "K-1", *day]) == 0
@@ -172,6 +172,29 @@ def test_a_ratio_of_units_is_exact_and_holds_from_its_day(
     assert run(["mapping", "ratio", "remove", "box", "pcs", *day]) == 0
     assert run(["mapping", "ratio", "remove", "box", "pcs", *day]) == 2
     assert {row["unit"] for row in company.rows("hub.unit_ratio")} == {"g", "roll"}
+
+
+def test_a_day_that_no_calendar_has_is_refused(capsys: pytest.CaptureFixture[str], company: IntegratedCompany) -> None:
+    """catalogue 55"""
+    assert run(["mapping", "ratio", "set", "box", "pcs", "12", "--valid-from", "2026-02-30", *HERE, *WHY]) == 2
+    message = "E-CLI-055 erpcrm mapping ratio --valid-from: '2026-02-30' is no day; write 2026-01-31\n"
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "inbox list", "inbox show 1", "inbox fix 1 --set a=1 --yes --reason x", "inbox relaunch --all --reason x",
+        "inbox journey 1 --entity order", "fetch order 1", "work list", "work requeue 1 --reason x", "connections list",
+        "connections drift", "mapping worklist", "mapping list", "mapping set unit a b --system shop --reason x",
+    ],
+)  # fmt: skip
+def test_an_unknown_dossier_is_answered_with_the_nearest(
+    company: IntegratedCompany, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """catalogue 57"""
+    assert run([*command.split(), "--dossier", "99"]) == 2
+    assert capsys.readouterr().err == "E-CLI-057 dossier: no dossier '99'; nearest: 998\n"
 
 
 def test_B27_a_wish_in_the_peak_hours_is_fetched_when_they_end_unless_it_is_urgent(
