@@ -226,8 +226,15 @@ def _said(found: object) -> str:
         return _said(found[0]) if found else "no reason given"
     if isinstance(found, dict):
         told = (found.get(key) for key in ("message", "detail", "error_description", "error", "code", "title"))
-        return next((str(one) for one in told if isinstance(one, str | int) and one), "no reason given")
+        said = next((str(one) for one in told if isinstance(one, str | int) and one), None)
+        return said or _said_of_a_field(found)
     return str(found)
+
+
+def _said_of_a_field(found: Mapping[str, object]) -> str:
+    """Return what is said of the first field: many systems answer {"phone": ["Enter a number."]}."""
+    lists = ((name, words[0]) for name, words in found.items() if isinstance(words, list) and words)
+    return next((f"{name}: {word}" for name, word in lists if isinstance(word, str) and word), "no reason given")
 
 
 def _hint(body: bytes) -> str:
