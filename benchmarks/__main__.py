@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from benchmarks import q1_refresh, q2_sweep, q7_start, q8_history
+from benchmarks import q1_refresh, q2_sweep, q3_intake, q7_start, q8_history
 from benchmarks.measure import Ratio, machine
 
 LINES: dict[str, Callable[..., list[Ratio]]] = {
     "Q1": q1_refresh.run,
     "Q2": q2_sweep.run,
+    "Q3": q3_intake.run,
     "Q7": q7_start.run,
     "Q8": q8_history.run,
 }

@@ -15,8 +15,8 @@ from erpcrm_orchestration.domain.entity import Field, Kind
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.integration import Tally
-from erpcrm_orchestration.domain.mapping import Address, CompiledMapping, Lookup, MappedRecord
-from erpcrm_orchestration.domain.order_rules import total_fault
+from erpcrm_orchestration.domain.mapping import CompiledMapping, Lookup, MappedRecord
+from erpcrm_orchestration.domain.order_rules import PARTS, total_fault
 from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.domain.tree import tree_faults
 from erpcrm_orchestration.services.shared_fields import SharedFields, SharedRecord, Sharing
@@ -114,8 +114,18 @@ class IntegrationBatch:
         self.drift: dict[str, str] = {}
         self.told_again: set[int] = set()
         self._header_references = _positions(self.mapping.fields)
+        self._addresses = [at for at, one in enumerate(self.mapping.fields) if one.kind is Kind.ADDRESS]
         self._child_references = {
             name: found for name, fields in self.mapping.child_fields.items() if (found := _positions(fields))
+        }
+        self._total_positions = {
+            one.name: at for at, one in enumerate(self.mapping.fields) if one.name in ("total", "tax_total", "shipping_total")
+        }
+        self._part_positions = {
+            name: at
+            for name, fields in self.mapping.child_fields.items()
+            for at, one in enumerate(fields)
+            if name in PARTS and one.name == "total"
         }
         self._has_lookups = any(one.lookup for one in self.mapping.sources())
 
@@ -176,12 +186,12 @@ class IntegrationBatch:
         return one
 
     def _check_total(self, one: Pending, mapped: MappedRecord) -> None:
-        names = [each.name for each in self.mapping.fields]
+        header = {name: mapped.header[at] for name, at in self._total_positions.items()}
         children = {
-            name: [dict(zip((each.name for each in self.mapping.child_fields[name]), row[2], strict=True)) for row in rows]
-            for name, rows in mapped.children.items()
+            name: [{"total": row[at]} for _, _, row in mapped.children.get(name, ())]
+            for name, at in self._part_positions.items()
         }
-        fault = total_fault(dict(zip(names, mapped.header, strict=True)), children)
+        fault = total_fault(header, children)
         if fault:
             one.warnings.append(f"order {one.message.source_id}: {fault}")
 
@@ -317,30 +327,34 @@ class IntegrationBatch:
 
     def _rows(self, ready: Sequence[Pending]) -> Rows:
         rows = Rows(self.mapping.fields, self.mapping.child_fields)
+        of_children = {name: self._child_references.get(name, []) for name in self.mapping.child_fields}
         for one in ready:
             mapped = one.mapped
             if mapped is None:
                 continue
-            rows.header.append((one.record_id, *self._placed(self.mapping.fields, mapped.header, rows.addresses)))
+            header = self._with_ids(mapped.header, self._header_references)
+            for at in self._addresses:
+                if (address := header[at]) is not None:
+                    header[at] = address.address_hash
+                    if address.parts:
+                        rows.addresses[address.address_hash] = address.parts
+            rows.header.append((one.record_id, *header))
             for name, children in mapped.children.items():
-                fields = self.mapping.child_fields[name]
+                references = of_children[name]
                 rows.children.setdefault(name, []).extend(
-                    (one.record_id, key, at, *self._placed(fields, row, rows.addresses)) for key, at, row in children
+                    [(one.record_id, key, at, *self._with_ids(row, references)) for key, at, row in children]
+                    if references
+                    else [(one.record_id, key, at, *row) for key, at, row in children]
                 )
         return rows
 
-    def _placed(self, fields: Sequence[Field], row: Sequence[Any], addresses: dict[str, tuple[Any, ...]]) -> Iterator[Any]:
-        for target, value in zip(fields, row, strict=True):
-            if value is None:
-                yield None
-            elif target.kind is Kind.REFERENCE:
-                yield self._ids[target.refers_to or "", value]
-            elif isinstance(value, Address):
-                if value.parts:
-                    addresses[value.address_hash] = value.parts
-                yield value.address_hash
-            else:
-                yield value
+    def _with_ids(self, row: Sequence[Any], references: Sequence[tuple[int, str]]) -> list[Any]:
+        """Return a row with our ids in place of the system's."""
+        values = list(row)
+        for at, entity in references:
+            if (external := values[at]) is not None:
+                values[at] = self._ids[entity, external]
+        return values
 
     # --- outcome ------------------------------------------------------------------------------------------------------
 

@@ -115,6 +115,9 @@ def receive(connection: sa.Connection, key: StreamKey, records: Iterable[Receive
     _take_turn(connection, key)
     copy_rows(connection, "staging_received", "received_staging", STAGED, rows)
     found = connection.execute(load_sql("receive"), vars(key) | vars(arrival) | {"via": arrival.via.value}).one()
+    if found.renewed:
+        parameters = {**vars(key), "source_ids": list(found.renewed), "now": arrival.now, "run_id": arrival.run_id}
+        connection.execute(load_sql("coalesce_inbox"), parameters)
     connection.execute(sa.text("TRUNCATE pg_temp.received_staging"))
     return Receipt(found.new, found.same, found.old, found.refused, found.late, found.max_lateness_s, tuple(found.rivals))
 

@@ -75,54 +75,28 @@ WITH ranked AS (
     FROM wanted
     ORDER BY position
     RETURNING message_id, source_id, version_at, content_hash, state, deleted
-), added AS (
+), heads AS (
+    SELECT
+        source_id,
+        max(message_id) FILTER (WHERE state = 'NEW') AS message_id,
+        max(version_at) FILTER (WHERE state = 'NEW') AS version_at,
+        max(content_hash) FILTER (WHERE state = 'NEW') AS content_hash,
+        max(content_hash) FILTER (WHERE state = 'REJECTED') AS refused_hash
+    FROM inserted
+    WHERE state IN ('NEW', 'REJECTED')
+    GROUP BY source_id
+), moved AS (
     INSERT INTO hub.cross_reference AS head (
         dossier_code, system_code, entity, external_id, version_at, content_hash, message_id, refused_hash
     )
-    SELECT DISTINCT ON (inserted.source_id)
-        :dossier_code, :system_code, :entity, inserted.source_id,
-        CASE WHEN state = 'NEW' THEN inserted.version_at END,
-        CASE WHEN state = 'NEW' THEN inserted.content_hash END,
-        CASE WHEN state = 'NEW' THEN inserted.message_id END,
-        CASE WHEN state = 'REJECTED' THEN inserted.content_hash END
-    FROM inserted
-    WHERE NOT EXISTS (SELECT FROM judged WHERE judged.source_id = inserted.source_id AND judged.known)
-    ORDER BY inserted.source_id, state <> 'NEW', inserted.message_id
+    SELECT :dossier_code, :system_code, :entity, source_id, version_at, content_hash, message_id, refused_hash
+    FROM heads
+    ORDER BY source_id
     ON CONFLICT (dossier_code, system_code, entity, external_id) DO UPDATE SET
-        version_at = excluded.version_at, content_hash = excluded.content_hash, message_id = excluded.message_id
-    WHERE excluded.message_id IS NOT NULL
-), moved AS (
-    UPDATE hub.cross_reference AS head SET
-        version_at = inserted.version_at,
-        content_hash = inserted.content_hash,
-        message_id = inserted.message_id,
-        refused_hash = NULL
-    FROM inserted
-    WHERE inserted.state = 'NEW'
-        AND head.dossier_code = :dossier_code
-        AND head.system_code = :system_code
-        AND head.entity = :entity
-        AND head.external_id = inserted.source_id
-), refused AS (
-    UPDATE hub.cross_reference AS head SET refused_hash = inserted.content_hash
-    FROM inserted
-    WHERE inserted.state = 'REJECTED'
-        AND NOT EXISTS (SELECT FROM inserted AS newer WHERE newer.source_id = inserted.source_id AND newer.state = 'NEW')
-        AND head.dossier_code = :dossier_code
-        AND head.system_code = :system_code
-        AND head.entity = :entity
-        AND head.external_id = inserted.source_id
-), coalesced AS (
-    UPDATE flow.inbox AS older SET state = 'SUPERSEDED', closed_at = :now, waiting_for = NULL, run_id = :run_id
-    FROM inserted
-    WHERE inserted.state = 'NEW'
-        AND older.dossier_code = :dossier_code
-        AND older.system_code = :system_code
-        AND older.entity = :entity
-        AND older.source_id = inserted.source_id
-        AND older.message_id < inserted.message_id
-        AND older.state IN ('NEW', 'WAITING', 'REJECTED', 'DEAD')
-        AND EXISTS (SELECT FROM judged WHERE judged.source_id = inserted.source_id AND judged.known)
+        version_at = CASE WHEN excluded.message_id IS NULL THEN head.version_at ELSE excluded.version_at END,
+        content_hash = CASE WHEN excluded.message_id IS NULL THEN head.content_hash ELSE excluded.content_hash END,
+        message_id = coalesce(excluded.message_id, head.message_id),
+        refused_hash = excluded.refused_hash
 )
 SELECT
     count(*) FILTER (WHERE verdict = 'NEW') AS new,
@@ -130,6 +104,7 @@ SELECT
     count(*) FILTER (WHERE verdict = 'OLD') AS old,
     count(*) FILTER (WHERE verdict IN ('RIVAL', 'FAULT')) AS refused,
     coalesce(array_agg(source_id) FILTER (WHERE verdict = 'RIVAL'), '{}') AS rivals,
+    coalesce(array_agg(source_id) FILTER (WHERE verdict = 'NEW' AND known), '{}') AS renewed,
     count(*) FILTER (WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz))
         AS late,
     coalesce(ceil(extract(epoch FROM CAST(:watermark AS timestamptz) - min(version_at) FILTER (
