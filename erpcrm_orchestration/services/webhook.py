@@ -35,6 +35,9 @@ LARGEST_BYTES = 5_000_000
 LONGEST_NAME = 200
 STATEMENT_TIMEOUT_MS = 10_000
 """A sender waits for the answer; a database that takes longer is a failure, and the next poll brings the record."""
+ATTEMPTS = 3
+IN_EACH_OTHERS_WAY = frozenset({"40001", "40P01"})
+"""SQLSTATE of a serialization failure and of a deadlock."""
 PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 """What WooCommerce sends, unsigned and without topic, when a webhook is created."""
 
@@ -93,11 +96,24 @@ def _accepted(engine: sa.Engine, delivery: Delivery, environment: Mapping[str, s
     if topic is None and PING.fullmatch(delivery.body.strip()):
         return "the address is right"
     _verify(one, delivery, _secret(one, environment))
+    arrived = _Arrived(delivery, topic, now)
     stream = _stream(one, topic, place)
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _stored(engine, one, stream, arrived)
+        except sa.exc.OperationalError as error:
+            # The integration may hold what we need, and we what it needs; PostgreSQL then ends one of both.
+            if getattr(error.orig, "sqlstate", None) not in IN_EACH_OTHERS_WAY:
+                raise
+    return _stored(engine, one, stream, arrived)
+
+
+def _stored(engine: sa.Engine, one: Connected, stream: ConnectorEntity, arrived: _Arrived) -> str:
+    """Store the delivery in one transaction; after it the record is durable."""
     try:
         with engine.begin() as connection:
             connection.execute(sa.text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(STATEMENT_TIMEOUT_MS)})
-            told = _store(connection, one, stream, _Arrived(delivery, topic, now))
+            told = _store(connection, one, stream, arrived)
             failpoint("webhook.before_commit")
         return told
     except sa.exc.IntegrityError as error:
