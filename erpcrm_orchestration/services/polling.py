@@ -167,7 +167,7 @@ class StreamReader:
             late_from = None if cursor.watermark_at is None else span.after
             arrival = Arrival(
                 Via.POLL, now, self.work.run_id, cursor.watermark_at, late_from,
-                complete=self.read.mode is ChangeMode.SNAPSHOT,
+                complete=self.read.mode is ChangeMode.SNAPSHOT, take_rivals=self.read.one is None,
             )  # fmt: skip
             receipt = inbox.receive(connection, self.key, page.records, arrival)
             failpoint("poll.after_insert")

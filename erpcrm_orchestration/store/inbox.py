@@ -84,7 +84,8 @@ def content_hash(payload: str) -> str:
 class Arrival:
     """How records came: `watermark` and `after` of the cursor tell which are late, `delivery_id` names a webhook's delivery.
 
-    `complete`: the records are what the system holds now, so that one that was deleted is there again.
+    `complete`: the records are what the system holds now, so that one that was deleted is there again. `take_rivals`: other
+    content with the version we have is taken, because the system cannot be asked for the record again.
     """
 
     via: Via
@@ -94,6 +95,7 @@ class Arrival:
     after: datetime | None = None
     delivery_id: str | None = None
     complete: bool = False
+    take_rivals: bool = False
 
 
 def receive(connection: sa.Connection, key: StreamKey, records: Iterable[Received], arrival: Arrival) -> Receipt:

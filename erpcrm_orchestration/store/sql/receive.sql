@@ -1,6 +1,7 @@
 -- Takes the staged records of one stream into the inbox: what is new to us becomes a message, what we have is only counted.
--- The newest version of a key is NEW; an older one is kept as SUPERSEDED; other content with the version we have is refused,
--- unless it was asked for on demand: then it is what the source holds now.
+-- The newest version of a key is NEW; an older one is kept as SUPERSEDED, and asked for anew when a list showed it: then the
+-- system's clock may have gone back. Other content with the version we have is refused,
+-- unless it was asked for on demand, or cannot be: then it is what the source holds now.
 WITH ranked AS (
     SELECT
         staged.*,
@@ -28,8 +29,16 @@ WITH ranked AS (
             WHEN head.content_hash = ranked.content_hash
                 AND (ranked.version_at IS NULL OR ranked.version_at IS NOT DISTINCT FROM head.version_at) THEN 'SAME'
             WHEN ranked.version_at IS NULL OR head.version_at IS NULL OR ranked.version_at > head.version_at THEN 'NEW'
-            WHEN ranked.version_at = head.version_at AND :via = 'on_demand' THEN 'NEW'
-            WHEN ranked.version_at = head.version_at AND head.refused_hash = ranked.content_hash THEN 'SAME'
+            WHEN :via = 'on_demand' THEN 'NEW'
+            WHEN EXISTS (
+                SELECT FROM flow.inbox AS stored
+                WHERE stored.dossier_code = :dossier_code
+                    AND stored.system_code = :system_code
+                    AND stored.entity = :entity
+                    AND stored.source_id = ranked.source_id
+                    AND stored.content_hash = ranked.content_hash
+            ) THEN 'SAME'
+            WHEN :take_rivals THEN 'NEW'
             WHEN ranked.version_at = head.version_at THEN 'RIVAL'
             ELSE 'OLD'
         END AS verdict
@@ -45,18 +54,7 @@ WITH ranked AS (
 ), wanted AS (
     SELECT judged.*
     FROM judged
-    WHERE verdict IN ('NEW', 'RIVAL', 'FAULT')
-        OR (
-            verdict = 'OLD'
-            AND NOT EXISTS (
-                SELECT FROM flow.inbox AS stored
-                WHERE stored.dossier_code = :dossier_code
-                    AND stored.system_code = :system_code
-                    AND stored.entity = :entity
-                    AND stored.source_id = judged.source_id
-                    AND stored.content_hash = judged.content_hash
-            )
-        )
+    WHERE verdict <> 'SAME'
 ), inserted AS (
     INSERT INTO flow.inbox (
         dossier_code, connection_code, system_code, stream, entity, source_id, version_at, content_hash, deleted, received_at,
@@ -103,7 +101,7 @@ SELECT
     count(*) FILTER (WHERE verdict = 'SAME') AS same,
     count(*) FILTER (WHERE verdict = 'OLD') AS old,
     count(*) FILTER (WHERE verdict IN ('RIVAL', 'FAULT')) AS refused,
-    coalesce(array_agg(source_id) FILTER (WHERE verdict = 'RIVAL'), '{}') AS rivals,
+    coalesce(array_agg(source_id) FILTER (WHERE verdict = 'RIVAL' OR (verdict = 'OLD' AND :via = 'poll')), '{}') AS rivals,
     coalesce(array_agg(source_id) FILTER (WHERE verdict = 'NEW' AND known), '{}') AS renewed,
     count(*) FILTER (WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz))
         AS late,
