@@ -16,7 +16,14 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.connection import ConnectorEntity
 from erpcrm_orchestration.domain.entity import ENTITIES, Child, Entity, Field, Kind
-from erpcrm_orchestration.domain.errors import CredentialsRefused, ErpcrmError, PermanentFailure, SourceError, TransientFailure
+from erpcrm_orchestration.domain.errors import (
+    CredentialsRefused,
+    ErpcrmError,
+    InputError,
+    PermanentFailure,
+    SourceError,
+    TransientFailure,
+)
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.order_rules import unit_price
 from erpcrm_orchestration.domain.received import Change, ConnectorClient, UnknownOutcome, Written
@@ -29,9 +36,12 @@ from erpcrm_orchestration.store.cross_reference import external_ids
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
 from erpcrm_orchestration.store.outbound import mark_in_doubt, record_sent, sent_to
+from erpcrm_orchestration.store.units import load_ratios, product_units
 from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work
 
 AT_ONCE = 20
+BASE_QUANTITY = "row.base_quantity"
+"""The name under which a line's quantity in the unit of its product stands in a request."""
 ACTION = "DELIVERY"
 PARENT_WAIT = timedelta(seconds=30)
 """A change whose parent was queued only now is tried again after this, and within the same pass when the parent is through."""
@@ -126,7 +136,27 @@ class DeliveryAttempt:
             }
         needed = {(name, ours) for name, all_ours in wanted.items() for ours in all_ours} - ids.keys()
         values = _with_their_ids(entity, self.item.values, ids)
+        if BASE_QUANTITY in str(stream.write):
+            self._count_in_base_units(values)
         return known.external_id if known else None, values, self._creatable(needed) if known is None else []
+
+    def _count_in_base_units(self, values: dict[str, Any]) -> None:
+        """Give every line its quantity in the unit of its product; raise PermanentFailure for a ratio that nobody gave."""
+        dossier_code, day = self.one.connection.dossier, self.work.clock.now().date()
+        ours = [row.get("ref", {}).get("product") for row in self.item.values.get("lines") or ()]
+        with self.work.engine.connect() as connection:
+            products = product_units(connection, dossier_code, [one for one in ours if one is not None])
+            ratios = load_ratios(connection, dossier_code)
+        for row, product_id in zip(values.get("lines") or (), ours, strict=True):
+            product = products.get(product_id) if product_id is not None else None
+            unit, wanted = row.get("unit"), product.unit if product else None
+            if not (unit and wanted and product):
+                row["base_quantity"] = row["quantity"]
+                continue
+            try:
+                row["base_quantity"] = ratios.convert(row["quantity"], unit, wanted, sku=product.sku, day=day)
+            except InputError as missing:
+                raise PermanentFailure(missing.code, missing.where, missing.found, missing.remedy) from missing
 
     def _creatable(self, needed: set[Reference]) -> list[Reference]:
         """Return what is needed and can be created there; what cannot is left out of what is written."""

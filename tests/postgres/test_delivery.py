@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,8 @@ from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.store import integration_schema as tables
+from erpcrm_orchestration.store.work import requeue
 from tests.integrated_company import CONNECTORS, IntegratedCompany
 
 
@@ -206,3 +209,28 @@ def test_a_record_that_we_may_have_created_ourselves_is_not_taken_for_a_new_one(
     outbound.rounds(2)
     assert len(outbound.company.rows("hub.customer")) == 1
     assert len(outbound.crm.find("contacts")) == 1
+
+
+def test_a_line_is_told_in_the_unit_of_its_product_or_the_missing_pair_is_named(outbound: Systems) -> None:
+    """Catalogue 99: boxes in the shop, pieces in the ERP."""
+    text = CONNECTORS.read_text(encoding="utf-8").replace("requests_per_s: 50", "requests_per_s: 1000")
+    text = text.replace('quantity: "{row.quantity}"', 'quantity: "{row.base_quantity}"')
+    text = text.replace(
+        "      products: {map: {match: [sku]}}",
+        "      products: {map: {match: [sku], fields: {unit: {constant: pcs}}}}\n"
+        "      orders: {map: {children: {lines: {fields: {unit: {constant: box}}}}}}",
+    )
+    outbound.company.connect(text)
+    outbound.order()
+    outbound.rounds(1)
+    (dead,) = outbound.company.rows("flow.work_item", state="DEAD")
+    assert "no ratio from box to pcs" in dead["last_error"]
+    with outbound.company.engine.begin() as connection:
+        connection.execute(
+            sa.insert(tables.unit_ratio).values(
+                dossier_code="998", sku="", unit="box", base_unit="pcs", valid_from=date(2026, 1, 1), numerator=6, denominator=1
+            )
+        )
+        requeue(connection, "998", [dead["work_id"]], outbound.company.clock.now())
+    outbound.rounds(1)
+    assert [line["quantity"] for line in outbound.erp.orders[0]["lines"]] == [12]
