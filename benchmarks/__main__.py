@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from benchmarks import q1_refresh, q2_sweep, q3_intake, q7_start, q8_history
+from benchmarks import q1_refresh, q2_sweep, q3_intake, q7_start, q8_history, q9_memory
 from benchmarks.measure import Ratio, machine
 
 LINES: dict[str, Callable[..., list[Ratio]]] = {
@@ -17,6 +17,7 @@ LINES: dict[str, Callable[..., list[Ratio]]] = {
     "Q3": q3_intake.run,
     "Q7": q7_start.run,
     "Q8": q8_history.run,
+    "Q9": q9_memory.run,
 }
 
 
