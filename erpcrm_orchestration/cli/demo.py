@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from erpcrm_orchestration.cli.deployment import Deployment
+from erpcrm_orchestration.cli.deployment import Deployment, free_port
 from erpcrm_orchestration.cli.languages import Language, Translator
 from erpcrm_orchestration.cli.processes import Group
 from erpcrm_orchestration.cli.session import home
@@ -24,9 +25,11 @@ from erpcrm_orchestration.cli.status import show_all
 from erpcrm_orchestration.cli.up import PORT, running, stop_on_signals, tend_until
 from erpcrm_orchestration.config.folder import read_folder
 from erpcrm_orchestration.demo.erp import DATABASE, SimulatedErp
+from erpcrm_orchestration.demo.life import WRONG
 from erpcrm_orchestration.demo.mailbox import MailboxFolder, mail_server
 from erpcrm_orchestration.demo.pivots import PivotFolder
-from erpcrm_orchestration.demo.round import Milestone, milestones
+from erpcrm_orchestration.demo.round import Milestone, forget_the_systems, integration_milestones, milestones, refused
+from erpcrm_orchestration.demo.systems import Journey, Systems, write_environment
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError, StoreError
 from erpcrm_orchestration.services.configuration import apply
@@ -40,8 +43,11 @@ REACHABLE = CODES[:-1]
 DOWN = "450"
 NOBODY = "postgresql+psycopg://nobody@127.0.0.1:9/none"
 """Port 9 is the discard service: on loopback nobody listens there."""
-ROUND_PATIENCE_S = 300
+ROUND_PATIENCE_S = 480
 MOMENT_S = 20
+TRADE_S = 8
+"""Seconds between two orders of a shop."""
+SHOWN = 3
 CATCH_UP_AFTER = 18
 """So many moments after the start the late agent runs again, and the recovery is mailed."""
 
@@ -59,12 +65,19 @@ def demo_command(
     console = Console(soft_wrap=True)
     stop = stop_on_signals()
     company = Company(console)
-    with mail_server(home() / "demo" / "mailbox") as mailbox, console.status("starting") as progress:
+    with ExitStack() as stack:
+        mailbox = stack.enter_context(mail_server(home() / "demo" / "mailbox"))
+        variables = stack.enter_context(company.systems.serving())
+        progress = stack.enter_context(console.status("starting"))
+        receiver = free_port(0)
 
         def begin(deployment: Deployment) -> dict[str, str]:
-            return company.begin(deployment, folder, mailbox)
+            return company.begin(deployment, folder, mailbox, variables, f"http://127.0.0.1:{receiver}")
 
-        with running(port, say=progress.update, extra=begin) as (deployment, group), company.living(stop):
+        with (
+            running(port, say=progress.update, extra=begin, webhook_port=receiver) as (deployment, group),
+            company.living(stop),
+        ):
             company.wait_for_round(stop, group, mailbox, progress)
             progress.stop()
             company.show(deployment, mailbox)
@@ -82,6 +95,7 @@ class Company:
         self._engine: sa.Engine | None = None
         self._erp: SimulatedErp | None = None
         self._pivots = PivotFolder(home() / "demo" / "hub")
+        self.systems = Systems()
 
     @property
     def engine(self) -> sa.Engine:
@@ -89,8 +103,13 @@ class Company:
             raise RuntimeError("the company has not begun")
         return self._engine
 
-    def begin(self, deployment: Deployment, folder: Path, mailbox: MailboxFolder) -> dict[str, str]:
-        """Make ERP, folders and configuration; return the environment that the programs need."""
+    def begin(
+        self, deployment: Deployment, folder: Path, mailbox: MailboxFolder, variables: dict[str, str], receiver: str
+    ) -> dict[str, str]:
+        """Make systems, folders and configuration; return the environment that the programs need.
+
+        `variables` are those of shop, CRM and ERP; the shop sends its webhooks to `receiver`.
+        """
         erp_url = deployment.database.set(database=DATABASE)
         ensure_database(erp_url)
         added = {
@@ -99,14 +118,18 @@ class Company:
             "ERPCRM_HUB_FOLDER": str(self._pivots.folder),
             "ERPCRM_SMTP_HOST": "127.0.0.1",
             "ERPCRM_SMTP_PORT": str(mailbox.port),
+            **variables,
         }
         os.environ.update(added)
+        write_environment(environment_file(), added)
         self._engine = create_engine(deployment.database)
         self._refuse_another_company()
         now = datetime.now(UTC)
         self._erp = SimulatedErp(create_engine(erp_url))
         self._erp.found(now)
         self._pivots.found(CODES, now)
+        forget_the_systems(self.engine)
+        self.systems.found(receiver)
         apply(self.engine, read_folder(folder), clock=SystemClock(), actor="demo")
         return added
 
@@ -114,20 +137,25 @@ class Company:
     def living(self, stop: threading.Event) -> Iterator[None]:
         """Let the company work in the background for the block."""
         done = threading.Event()
-        thread = threading.Thread(target=self._live, args=(stop, done), name="meridian", daemon=True)
-        thread.start()
+        threads = [threading.Thread(target=one, args=(stop, done), daemon=True) for one in (self._live, self._trade)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             done.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
 
     def wait_for_round(self, stop: threading.Event, group: Group, mailbox: MailboxFolder, progress: Status) -> None:
         """Wait until everything has happened once; raise StoreError naming what has not."""
         limit = time.monotonic() + ROUND_PATIENCE_S
         while not stop.wait(1):
             group.tend()
-            found = milestones(self.engine, mailbox, reachable=REACHABLE, down=DOWN)
+            found = [
+                *milestones(self.engine, mailbox, reachable=REACHABLE, down=DOWN),
+                *integration_milestones(self.engine, self.systems),
+            ]
             missing = [one.name for one in found if not one.is_reached]
             if not missing:
                 return
@@ -147,10 +175,37 @@ class Company:
         )
         for heading in mailbox.headings():
             self._console.print(f"mail  {heading}")
+        self._show_orders()
+        self._show_wrong_order()
         self._console.print(f"\nDagster UI    {deployment.url}")
         self._console.print(f"mailbox       {mailbox.folder}")
         self._console.print(f"pivot folder  {self._pivots.folder}")
         self._console.print(f"logs          {deployment.home / 'logs'}\n")
+
+    def _show_orders(self) -> None:
+        """Print how many orders went the whole way, and the times of the last ones."""
+        journeys, shop, erp = self.systems.journeys(), self.systems.shop, self.systems.erp
+        self._console.print(f"\nDossier 998: {len(shop.orders)} orders in the shop, {len(erp.orders)} of them in the ERP.")
+        self._console.print(f"{len(journeys)} went shop -> ERP -> shipped -> completed in the shop, the last of them:")
+        for one in journeys[-SHOWN:]:
+            self._console.print(f"order {one.order_id}  {_told(one)}")
+
+    def _show_wrong_order(self) -> None:
+        """Print what waits for a correction, and the commands that correct it."""
+        wrong = self.systems.wrong
+        waits = refused(self.engine, wrong.order_id) if wrong else None
+        if wrong is None or waits is None:
+            return
+        self._console.print(f"\nOrder {waits.source_id} waits to be corrected ({WRONG[wrong.name]}):", highlight=False)
+        self._console.print(f"  {waits.error}", markup=False, highlight=False)
+        fix = f"erpcrm inbox fix {waits.message_id} --dossier 998 --set {wrong.assignment} --reason 'asked the customer'"
+        for line in (
+            f". {shlex.quote(str(environment_file()))}",
+            "erpcrm inbox list --dossier 998 --state REJECTED",
+            fix,
+            f"erpcrm inbox journey {waits.source_id} --dossier 998 --entity order --system shop",
+        ):
+            self._console.print(f"  {line}", markup=False, highlight=False)
 
     def _refuse_another_company(self) -> None:
         with self.engine.connect() as connection:
@@ -174,6 +229,20 @@ class Company:
             self._pivots.intervention("998", now)
             if moment >= CATCH_UP_AFTER and moment % CATCH_UP_AFTER == 0:
                 self._erp.catch_up(now)
+
+    def _trade(self, stop: threading.Event, done: threading.Event) -> None:
+        while not (done.wait(TRADE_S) or stop.is_set()):
+            self.systems.live()
+
+
+def environment_file() -> Path:
+    """Return the file of the variables that the demo's configuration names, for the shell of another terminal."""
+    return home() / "demo" / "environment"
+
+
+def _told(one: Journey) -> str:
+    steps = (("placed", one.placed_at), (f"{one.sale} in the ERP", one.sold_at), ("shipped", one.shipped_at))
+    return ", ".join(f"{name} {at:%H:%M:%S}" for name, at in (*steps, ("completed in the shop", one.completed_at)))
 
 
 def _progress(found: list[Milestone], missing: list[str]) -> str:

@@ -46,13 +46,17 @@ class Moment:
 
 @dataclass
 class CompanyLife:
-    """Moves shop, CRM and ERP on; the same seed tells the same story. One in `wrong_each` orders is wrong, 0 for none."""
+    """Moves shop, CRM and ERP on; the same seed tells the same story. One in `wrong_each` orders is wrong, 0 for none.
+
+    `guests` is the share of orders without an account in the shop.
+    """
 
     shop: Shop
     crm: Crm
     erp: Erp
     seed: int = 998
     wrong_each: int = 7
+    guests: float = 0.2
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)  # noqa: S311 - a simulation
@@ -80,10 +84,15 @@ class CompanyLife:
         ordered: list[int] = []
         wrong: dict[str, int] = {}
         for _ in range(orders):
-            order_id = self._order()
+            is_wrong = bool(self.wrong_each) and (self._ordered + 1) % self.wrong_each == 0
+            # Nobody may see the order before it is spoiled, a webhook neither.
+            with self.shop.lock:
+                if is_wrong:
+                    self.shop.faults.arm("webhook_lost", path="order.created")
+                order_id = self._order()
+                if is_wrong:
+                    wrong[self._spoil(order_id)] = order_id
             ordered.append(order_id)
-            if self.wrong_each and self._ordered % self.wrong_each == 0:
-                wrong[self._spoil(order_id)] = order_id
         return Moment(ordered, wrong, shipped, invoiced, paid)
 
     def _person(self, number: int) -> dict[str, str]:
@@ -104,7 +113,7 @@ class CompanyLife:
         self._ordered += 1
         chosen = self._chance.sample(self._products, min(3, len(self._products)))
         lines = [(product_id, self._chance.randrange(1, 4)) for product_id in chosen]
-        if self._customers and self._chance.random() < 0.8:
+        if self._customers and self._chance.random() < 1 - self.guests:
             return int(self.shop.add_order(lines, customer_id=self._chance.choice(self._customers))["id"])
         guest = {**self._person(self._ordered), "email": f"guest{self._ordered}@example.com"}
         return int(self.shop.add_order(lines, basket=Basket(billing=guest))["id"])

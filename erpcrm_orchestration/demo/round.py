@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from erpcrm_orchestration.demo.mailbox import MailboxFolder
+from erpcrm_orchestration.demo.systems import Systems
 from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store.integration_schema import (
+    address,
+    child_table,
+    connection_state,
+    cross_reference,
+    entity_table,
+    field_conflict,
+    inbox,
+    stream_drift,
+    work_item,
+)
 
 
 @dataclass(frozen=True)
@@ -35,3 +47,54 @@ def milestones(engine: sa.Engine, mailbox: MailboxFolder, *, reachable: tuple[st
         Milestone("the late dossier raised its alert", ("001", "synchronisation_is_on_time") in raised),
         Milestone("its mail arrived", bool(mailbox.headings())),
     ]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that waits for a correction."""
+
+    message_id: int
+    source_id: str
+    error: str
+
+
+def integration_milestones(engine: sa.Engine, systems: Systems) -> list[Milestone]:
+    """Return the milestones of the orders between shop and ERP, in the order in which they are usually reached."""
+    columns = inbox.c
+    with engine.connect() as connection:
+        integrated = set(connection.scalars(sa.select(columns.dossier_code).where(columns.state == "TRANSFORMED").distinct()))
+    waits = systems.wrong is not None and refused(engine, systems.wrong.order_id) is not None
+    return [
+        *(Milestone(f"records of dossier {code} are integrated", code in integrated) for code in ("998", "210")),
+        Milestone("a wrong order waits to be corrected", waits),
+        Milestone("the ERP has orders of the shop", bool(systems.erp.orders)),
+        Milestone("an order that the ERP shipped is completed in the shop", bool(systems.journeys())),
+    ]
+
+
+def refused(engine: sa.Engine, order_id: int) -> Refused | None:
+    """Return the refused message of an order of dossier 998's shop, None while there is none."""
+    columns = inbox.c
+    statement = sa.select(columns.message_id, columns.source_id, columns.error).where(
+        columns.dossier_code == "998",
+        columns.system_code == "shop",
+        columns.entity == "order",
+        columns.source_id == str(order_id),
+        columns.state == "REJECTED",
+    )
+    with engine.connect() as connection:
+        row = connection.execute(statement.order_by(columns.message_id.desc()).limit(1)).one_or_none()
+    return Refused(row.message_id, row.source_id, row.error) if row else None
+
+
+def forget_the_systems(engine: sa.Engine) -> None:
+    """Forget what an earlier run received: its shop, CRM and ERP lived in memory, and the new ones count from 1 again.
+
+    Configuration, supervision and the audit trail stay.
+    """
+    rows = (*dict.fromkeys(child_table.values()), *reversed(entity_table.values()), address)
+    cursor = schema.source_cursor
+    with engine.begin() as connection:
+        for table in (field_conflict, stream_drift, connection_state, work_item, inbox, cross_reference, *rows):
+            connection.execute(sa.delete(table))
+        connection.execute(sa.delete(cursor).where(cursor.c.source_code.startswith("connection:")))

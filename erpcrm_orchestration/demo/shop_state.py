@@ -178,7 +178,7 @@ class ShopState(WebSystem):
 
     def _add(self, kind: str, record: Json, at: datetime | None = None) -> Json:
         created = at or self.now()
-        dates = payload.stamp("date_created", created, self.zone)
+        dates = {} if kind == "products/categories" else payload.stamp("date_created", created, self.zone)
         paid = created if record.get("status") in {"processing", "completed"} and kind == "orders" else None
         if kind == "orders":
             dates |= payload.stamp("date_paid", paid, self.zone) | payload.stamp("date_completed", None, self.zone)

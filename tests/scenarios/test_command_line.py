@@ -24,12 +24,14 @@ from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import VARIABLE
 from erpcrm_orchestration.store.single import only_one
+from erpcrm_orchestration.store.version import REVISIONS
 from tests.company import Company
 from tests.conftest import NOON
 
 PROGRAM = [sys.executable, "-m", "erpcrm_orchestration.cli.main"]
 PASSWORD = "c4nary-passw0rd"  # noqa: S105 - looked for in what is printed
 ALL = ", ".join(sorted(COMMANDS))
+NEWEST = REVISIONS[-1]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +82,21 @@ def test_cases_50_51_52_a_misuse_is_one_line_that_names_what_is_near(
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["ticks"], ["alerts"], ["mails", "list"], ["tasks", "list"], ["datasets", "list"]]
+    "command",
+    [
+        ["status"],
+        ["ticks"],
+        ["alerts"],
+        ["mails", "list"],
+        ["tasks", "list"],
+        ["datasets", "list"],
+        ["inbox", "list"],
+        ["work", "list"],
+        ["connections", "list"],
+        ["connections", "drift"],
+        ["mapping", "list"],
+        ["mapping", "worklist"],
+    ],
 )
 def test_case_53_a_dossier_that_is_given_twice_or_empty_is_refused(
     capsys: pytest.CaptureFixture[str], command: list[str]
@@ -111,6 +127,17 @@ def test_cases_54_to_56_no_command_takes_a_range_of_dates() -> None:
         ["dossier", "deactivate", "99", "--yes"],
         ["config", "export", "--dossier", "99"],
         ["refresh", "99"],
+        ["integrate", "99"],
+        ["fetch", "order", "1", "--dossier", "99"],
+        ["inbox", "list", "--dossier", "99"],
+        ["inbox", "show", "1", "--dossier", "99"],
+        ["inbox", "journey", "1", "--dossier", "99", "--entity", "order"],
+        ["inbox", "relaunch", "1", "--dossier", "99", "--reason", "x"],
+        ["work", "list", "--dossier", "99"],
+        ["connections", "list", "--dossier", "99"],
+        ["connections", "drift", "--dossier", "99"],
+        ["mapping", "list", "--dossier", "99"],
+        ["mapping", "worklist", "--dossier", "99"],
     ],
 )
 def test_case_57_an_unknown_dossier_is_answered_with_the_five_nearest(
@@ -195,12 +222,12 @@ def test_case_58_a_wrong_url_is_not_repeated_even_with_a_traceback(url: str, mes
         (
             "DROP TABLE audit.schema_version",
             "E-DB-021",
-            "schema missing is older than this program's 0001; run `erpcrm migrate`",
+            f"schema missing is older than this program's {NEWEST}; run `erpcrm migrate`",
         ),
         (
             "UPDATE audit.schema_version SET version_num = '9999'",
             "E-DB-020",
-            "schema 9999 is newer than this program's 0001; install the newer program; nothing was changed",
+            f"schema 9999 is newer than this program's {NEWEST}; install the newer program; nothing was changed",
         ),
     ],
 )
