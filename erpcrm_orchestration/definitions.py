@@ -7,6 +7,7 @@ import dagster as dg
 from erpcrm_orchestration.assets.intake import intake
 from erpcrm_orchestration.assets.integration import entities
 from erpcrm_orchestration.assets.outbox import mail, outbound_call
+from erpcrm_orchestration.assets.reconciliation import reconciliation
 from erpcrm_orchestration.assets.supervision import interaction_state
 from erpcrm_orchestration.assets.watchers import watcher
 from erpcrm_orchestration.checks.installation import INSTALLATION
@@ -16,10 +17,12 @@ from erpcrm_orchestration.jobs import (
     integrate,
     observe_supervision,
     purge_expired,
+    reconcile,
     refresh_interaction_state,
     take_in,
 )
 from erpcrm_orchestration.resources import ClockResource, Database
+from erpcrm_orchestration.schedules.reconciliation import reconcile_schedule
 from erpcrm_orchestration.schedules.supervision import (
     observe_supervision_schedule,
     purge_expired_schedule,
@@ -32,10 +35,19 @@ from erpcrm_orchestration.sensors.supervision import lost_run_sensor, refresh_re
 from erpcrm_orchestration.sensors.watchers import data_hub_sensor, inter_company_sensor, mobility_sensor
 
 defs = dg.Definitions(
-    assets=[intake, entities, interaction_state, watcher, mail, outbound_call],
+    assets=[intake, entities, reconciliation, interaction_state, watcher, mail, outbound_call],
     asset_checks=INSTALLATION,
-    jobs=[refresh_interaction_state, take_in, integrate, deliver_mail, deliver_calls, observe_supervision, purge_expired],
-    schedules=[refresh_interaction_state_schedule, observe_supervision_schedule, purge_expired_schedule],
+    jobs=[
+        refresh_interaction_state,
+        take_in,
+        integrate,
+        reconcile,
+        deliver_mail,
+        deliver_calls,
+        observe_supervision,
+        purge_expired,
+    ],
+    schedules=[refresh_interaction_state_schedule, reconcile_schedule, observe_supervision_schedule, purge_expired_schedule],
     sensors=[
         dossier_partition_sensor,
         refresh_request_sensor,

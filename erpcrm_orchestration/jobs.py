@@ -3,6 +3,7 @@
 import dagster as dg
 
 from erpcrm_orchestration.assets.integration import integrate_dossiers
+from erpcrm_orchestration.assets.reconciliation import reconcile_dossiers
 from erpcrm_orchestration.assets.supervision import refresh_dossiers
 from erpcrm_orchestration.dagster_internals import purge_check_executions
 from erpcrm_orchestration.partitions import (
@@ -30,6 +31,12 @@ def refresh_interaction_state() -> None:
 def integrate() -> None:
     """One run for all dossiers that are due."""
     integrate_dossiers()
+
+
+@dg.job(description="Compare what the systems hold with what the hub holds, for the dossiers in the run's configuration.")
+def reconcile() -> None:
+    """One run for all dossiers."""
+    reconcile_dossiers()
 
 
 take_in = dg.define_asset_job(

@@ -15,6 +15,7 @@ HUB_DATASET = dg.AssetKey(["flow", "hub_dataset"])
 INTER_COMPANY_TASK = dg.AssetKey(["flow", "inter_company_task"])
 MAIL = dg.AssetKey(["flow", "mail"])
 OUTBOUND_CALL = dg.AssetKey(["flow", "outbound_call"])
+RECONCILIATION = dg.AssetKey(["flow", "reconciliation"])
 
 INBOX = {entity: dg.AssetKey(["inbox", entity]) for entity in ENTITIES}
 """Entity -> what was received of it: its messages in flow.inbox."""

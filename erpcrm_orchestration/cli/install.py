@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datasets": ("datasets:app", "Datasets of the data hub: list, show, fix, relaunch."),
     "tasks": ("tasks:app", "Inter-company tasks: list, pause, resume, reactivate."),
     "inbox": ("inbox:app", "What was received: list, show, fix, relaunch, journey, audit."),
+    "reconcile": (
+        "reconcile:reconcile_command",
+        "Compare what the systems hold with what we hold: 0 equal, 1 differences, 3 a system could not be read.",
+    ),
     "fetch": ("fetch:fetch_command", "Fetch one record of a system."),
     "work": ("work:app", "Requests of ours to the systems: list, requeue."),
     "connections": ("connections:app", "The connections to other systems: list, resume, drift."),

@@ -18,7 +18,9 @@ from erpcrm_orchestration.domain.configuration import OnUncertain
 from erpcrm_orchestration.domain.ledger import TickState
 from erpcrm_orchestration.domain.mail import MailDraft
 from erpcrm_orchestration.domain.watcher import WatcherState
+from erpcrm_orchestration.services.webhook_status import faults_of
 from erpcrm_orchestration.store import alert, configuration, ledger, mail, watcher
+from erpcrm_orchestration.store.connection_state import stopped_connections, stopped_streams
 from erpcrm_orchestration.store.engine import load_sql
 
 SAMPLE = 20
@@ -79,6 +81,20 @@ def _configuration_is_consistent(connection: sa.Connection, _now: datetime) -> V
     )
 
 
+def _webhooks_are_active(connection: sa.Connection, now: datetime) -> Verdict:
+    faults = [one for found in faults_of(connection, now).values() for one in found]
+    is_error = any(one.is_error for one in faults)
+    sample: Metadata = {one.connection_code: one.found for one in faults[:SAMPLE]}
+    return Verdict(not faults, "ERROR" if is_error else "WARN", {"connections": len(faults), **sample})
+
+
+def _connections_are_open(connection: sa.Connection, _now: datetime) -> Verdict:
+    connections, streams = stopped_connections(connection), stopped_streams(connection)
+    stopped = connections | {f"{code} {stream}": why for (code, stream), why in streams.items()}
+    counts: Metadata = {"connections": len(connections), "streams": len(streams)}
+    return Verdict(not stopped, "ERROR", {**counts, **dict(sorted(stopped.items())[:SAMPLE])})
+
+
 INSTALLATION_CHECKS: tuple[InstallationCheck, ...] = (
     InstallationCheck(
         "interaction_state_is_fresh",
@@ -109,6 +125,18 @@ INSTALLATION_CHECKS: tuple[InstallationCheck, ...] = (
         "What the tables hold fits together: groups, templates, delays, common dossier.",
         "Correct the configuration folder and apply it: erpcrm config check, then erpcrm config apply.",
         _configuration_is_consistent,
+    ),
+    InstallationCheck(
+        "webhooks_are_active",
+        "Every connection that expects webhooks is sent them, and its list of webhooks was read within an hour.",
+        "See how they stand: erpcrm connections list; turn the webhook on again in the system.",
+        _webhooks_are_active,
+    ),
+    InstallationCheck(
+        "connections_are_open",
+        "No connection and no stream is stopped.",
+        "See why: erpcrm connections list; remove the cause, then erpcrm connections resume CODE --reason TEXT.",
+        _connections_are_open,
     ),
 )
 

@@ -82,10 +82,14 @@ def look_at_webhooks(work: Work, one: Connected) -> str | None:
 
 def webhook_faults(engine: sa.Engine, clock: Clock) -> dict[str, list[WebhookFault]]:
     """Return dossier -> the connections whose webhooks do not come, for every active connection that expects some."""
-    now = clock.now()
     with engine.connect() as connection:
-        expecting = [one for one in connected(connection) if one.connection.webhook_secret and one.connector.kind in LISTS]
-        states = webhook_states(connection, [one.connection.connection_code for one in expecting])
+        return faults_of(connection, clock.now())
+
+
+def faults_of(connection: sa.Connection, now: datetime) -> dict[str, list[WebhookFault]]:
+    """Return the same as `webhook_faults`, read in the caller's transaction."""
+    expecting = [one for one in connected(connection) if one.connection.webhook_secret and one.connector.kind in LISTS]
+    states = webhook_states(connection, [one.connection.connection_code for one in expecting])
     faults: dict[str, list[WebhookFault]] = {}
     for one in expecting:
         code = one.connection.connection_code

@@ -350,6 +350,32 @@ field_conflict = sa.Table(
 )  # fmt: skip
 """A field that two systems changed since they last agreed. Ours stays until a person decides."""
 
+reconciliation = sa.Table(
+    "reconciliation",
+    metadata,
+    _dossier(),
+    sa.Column("connection_code", sa.Text, nullable=False),
+    sa.Column("stream", sa.Text, nullable=False),
+    sa.Column("entity", sa.Text, nullable=False),
+    sa.Column("compared_at", Instant, nullable=False),
+    sa.Column("failure", sa.Text),
+    sa.Column("theirs", sa.BigInteger, nullable=False),
+    sa.Column("ours", sa.BigInteger, nullable=False),
+    sa.Column("equal", sa.BigInteger, nullable=False),
+    sa.Column("corrected", sa.BigInteger, nullable=False),
+    sa.Column("ignored", sa.BigInteger, nullable=False),
+    sa.Column("only_there", sa.BigInteger, nullable=False),
+    sa.Column("only_here", sa.BigInteger, nullable=False),
+    sa.Column("different", sa.BigInteger, nullable=False),
+    sa.Column("not_told", sa.BigInteger, nullable=False),
+    sa.Column("their_hash", sa.Text, nullable=False),
+    sa.Column("our_hash", sa.Text, nullable=False),
+    sa.Column("samples", JSONB, nullable=False),
+    sa.PrimaryKeyConstraint("dossier_code", "connection_code", "stream"),
+    schema="flow",
+)
+"""How both sides of a stream compared when they were last looked at; `failure` says why the reading did not come to its end."""
+
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 correction = sa.Table(
