@@ -132,8 +132,6 @@ class _ChildReader:
         return [(key, position, row) for position, (key, row) in enumerate(zip(keys, rows, strict=True))]
 
     def _row(self, one: Json, position: int) -> Row:
-        if type(one) is not dict:
-            one = {"": one}
         try:
             return tuple([read(one) for read in self._reads])
         except Refused as error:
