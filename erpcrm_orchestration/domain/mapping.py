@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -65,14 +65,15 @@ class MappedRecord:
 class CompiledMapping:
     """`fields` and `child_fields` are the target fields that the mapping fills, in the order of its rows."""
 
-    def __init__(self, entity: Entity, mapping: EntityMapping) -> None:
+    def __init__(self, entity: Entity, mapping: EntityMapping, known: Iterable[str] = ()) -> None:
+        """`known` are further paths that are read, so that their keys are no drift."""
         self.entity, self.mapping = entity, mapping
         self.fields = [one for one in entity.fields if one.name in mapping.fields]
         self._header = [_reader(one, mapping.fields[one.name]) for one in self.fields]
         self._children = [_ChildReader(child, one) for one in mapping.children if (child := entity.child(one.child))]
         self.child_fields = {reader.child.name: reader.fields for reader in self._children}
         self._required = [(path, _getter(path)) for path in mapping.required]
-        self._known = _known_keys(mapping)
+        self._known = _known_keys(mapping, known)
         self._unknown_word = [
             (position, one.name, _getter(mapping.fields[one.name].path or ""))
             for position, one in enumerate(self.fields)
@@ -288,11 +289,11 @@ def _getter(path: str) -> Get:
     return walk
 
 
-def _known_keys(mapping: EntityMapping) -> frozenset[str] | None:
+def _known_keys(mapping: EntityMapping, known: Iterable[str]) -> frozenset[str] | None:
     """Return the top-level keys that the mapping reads or names as known; None when every key is."""
     if "*" in mapping.known:
         return None
-    paths = [*mapping.required, *(one.records for one in mapping.children), *_paths(mapping.fields)]
+    paths = [*known, *mapping.required, *(one.records for one in mapping.children), *_paths(mapping.fields)]
     return frozenset({*mapping.known, *(path.partition(".")[0] for path in paths)})
 
 

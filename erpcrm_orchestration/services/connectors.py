@@ -73,4 +73,12 @@ def connected(connection: sa.Connection, dossier_codes: Collection[str] | None =
 
 def compiled(stream: ConnectorEntity) -> CompiledMapping | None:
     """Return the mapping of a stream ready for use, None when it has none."""
-    return CompiledMapping(ENTITIES[stream.map.entity], stream.map) if stream.map else None
+    if stream.map is None:
+        return None
+    read = stream.read
+    paths = (
+        (read.record_id, read.modified, read.deleted, *(path for one in read.follow for path in (one.into, one.link)))
+        if read
+        else ()
+    )
+    return CompiledMapping(ENTITIES[stream.map.entity], stream.map, [path for path in paths if path])

@@ -176,7 +176,8 @@ class IntegrationBatch:
             if self.entity.name == "order":
                 self._check_total(one, one.mapped)
         except Refused as refused:
-            one.error = f"{refused.code} {self._where(message)}: {refused.path}: {refused.found}; correct it at the source"
+            found = f"{refused.path}: {refused.found}"
+            one.error = f"{refused.code} {self._where(message)}: {found}; correct it at the source, or the mapping"
         except InputError as error:
             one.error = f"{error.code} {self._where(message)}: {error.where} {error.found}; {error.remedy}"
         except Exception as unforeseen:
