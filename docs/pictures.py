@@ -31,10 +31,13 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 SIZE = {"width": 1440, "height": 900}
-TALL = {"width": 1440, "height": 1430}
+TALL = {"width": 1440, "height": 1600}
+WIDE = {"width": 2300, "height": 1300}
+"""So wide that the names of the assets are shown with their states."""
 LOCATION = "erpcrm_orchestration.definitions"
 GROUPS = ("intake", "supervision", "outbox")
 STATE = "/assets/supervision/interaction_state"
+ORDERS = "/assets/hub/order_header"
 ROUND_PATIENCE_S = 420
 STOP_PATIENCE_S = 90
 LOOK_PATIENCE_MS = 60_000
@@ -129,6 +132,22 @@ def interaction_state(page: Page, address: str) -> None:
     visible(page, "MERIDIAN-FR").wait_for()
 
 
+def integration(page: Page, address: str) -> None:
+    """The inboxes and the entities that are made from them."""
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.goto(f"{address}/locations/{LOCATION}/asset-groups/integration/lineage")
+    visible(page, "order_header").wait_for()
+    page.wait_for_timeout(3000)
+    with suppress(AssertionError):
+        expect(page.get_by_text("Materializing...")).to_have_count(0, timeout=LOOK_PATIENCE_MS)
+
+
+def order_header(page: Page, address: str) -> None:
+    """The orders of dossier 998: how many are integrated, rejected, waiting."""
+    page.goto(f"{address}{ORDERS}?view=partitions&partition=998")
+    visible(page, "rejected").wait_for()
+
+
 def check(page: Page, address: str) -> None:
     """The dossiers' results of one check, and why dossier 001 fails."""
     page.goto(f"{address}{STATE}?view=checks&checkDetail=synchronisation_is_on_time")
@@ -149,6 +168,8 @@ def ticks(page: Page, address: str) -> None:
 PICTURES: dict[str, Callable[[Page, str], None]] = {
     "synchronisation_is_on_time": check,
     "interaction_state": interaction_state,
+    "order_header": order_header,
+    "integration": integration,
     "asset_graph": asset_graph,
     "schedule_ticks": ticks,
 }
