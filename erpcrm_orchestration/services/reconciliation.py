@@ -6,8 +6,8 @@ A comparison writes nothing but its result; what it found is repaired through in
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -93,7 +93,11 @@ def _connection(engine: sa.Engine, one: Connected, job: Reconciliation) -> list[
     streams = [stream for stream in streams_of(one) if stream.map and job.entity in (None, stream.map.entity)]
     failure = _left_alone(engine, one, job.clock.now())
     results: list[Compared] = []
-    with closing(one.open(job.environment)) as client:
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(closing(one.open(job.environment)))
+        except (SourceError, InputError) as refused:
+            failure = failure or str(refused)
         for stream in streams:
             if failure:
                 result = replace(_empty(one, stream, job.clock.now()), failure=failure)
@@ -232,7 +236,7 @@ class _ToldJudge:
         self,
         records: Mapping[int, dict[str, Any]],
         standings: Sequence[Standing],
-        read: Any,  # noqa: ANN401
+        read: Callable[[str], MappedRecord | None],
     ) -> Iterator[Difference]:
         """Yield what was never told, told otherwise, or is in doubt."""
         open_cases: list[tuple[Standing, dict[str, Any], MappedRecord | None]] = []

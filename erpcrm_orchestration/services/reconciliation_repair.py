@@ -70,6 +70,8 @@ class StreamRepair:
             there |= {one.source_id for one in page.records if not one.deleted and one.source_id in gone}
             wanted = store.among(self.session, [one.source_id for one in page.records], RECEIVED_KINDS)
             self._receive([one for one in page.records if one.source_id in wanted])
+            # No transaction stays open while the system makes up its next page.
+            self.session.commit()
         return there
 
     def _receive(self, records: Sequence[Received]) -> None:

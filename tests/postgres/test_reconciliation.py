@@ -17,11 +17,15 @@ from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.correction import assignment
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.reconciliation import Compared, Counts, delete_refusal, systems_agree
-from erpcrm_orchestration.services.inbox_correction import Author
+from erpcrm_orchestration.services.inbox_correction import Author, Correction, correct, propose
+from erpcrm_orchestration.services.observation import judge
 from erpcrm_orchestration.services.reconciliation import Reconciliation, reconcile
 from erpcrm_orchestration.services.reconciliation_repair import Repair, undo_deletes
+from erpcrm_orchestration.store.configuration import load_connections
+from erpcrm_orchestration.store.connection_state import stop_connection
 from tests.integrated_company import CREDENTIALS, IntegratedCompany
 
 ORDERS = "/wp-json/wc/v3/orders"
@@ -255,6 +259,36 @@ def test_a_system_that_does_not_answer_fails_for_its_streams_only(systems: Syste
     assert {name.split()[0] for name, one in found.items() if one.failure} == {"erp"}
     verdict = systems_agree(found.values())
     assert (verdict.passed, verdict.severity) == (False, "WARN")
+
+
+def test_credentials_that_are_not_set_fail_for_their_system_only(systems: Systems) -> None:
+    del systems.company.environment["CRM_TOKEN"]
+    found = systems.compare()
+    assert {name.split()[0] for name, one in found.items() if one.failure} == {"crm"}
+    assert found["shop orders"].counts.equal == 2
+
+
+def test_a_stopped_connection_is_not_asked_and_fails_the_check_of_the_installation(systems: Systems) -> None:
+    with systems.company.engine.begin() as connection:
+        erp = load_connections(connection)["erp_998"]
+        stop_connection(connection, erp, "E-SRC-001: refused", systems.company.clock.now())
+    assert {name.split()[0] for name, one in systems.compare().items() if one.failure} == {"erp"}
+    verdict = judge(systems.company.engine, "connections_are_open", clock=systems.company.clock)
+    assert (verdict.passed, verdict.metadata["erp_998"]) == (False, "E-SRC-001: refused")
+    assert judge(systems.company.engine, "webhooks_are_active", clock=systems.company.clock).passed
+
+
+def test_a_correction_of_a_person_is_a_known_difference(systems: Systems) -> None:
+    (message,) = systems.company.rows("flow.inbox", system_code="shop", entity="product")
+    wanted = Correction([assignment("name=Lantern")])
+    engine, clock = systems.company.engine, systems.company.clock
+    proposal = propose(engine, "998", message["message_id"], wanted, clock=clock)
+    correct(engine, proposal, Author("ann", "a typing error"), clock=clock, run_id="r")
+    systems.settle()
+    found = systems.compare(deletes=0)
+    assert differing(found) == {}
+    assert found["shop products"].counts.corrected == 1
+    assert systems.company.rows("hub.product")[0]["name"] == "Lantern"
 
 
 def test_a_deletion_that_never_was_is_not_undone(systems: Systems) -> None:
