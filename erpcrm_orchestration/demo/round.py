@@ -17,6 +17,7 @@ from erpcrm_orchestration.store.integration_schema import (
     entity_table,
     field_conflict,
     inbox,
+    reconciliation,
     stream_drift,
     work_item,
 )
@@ -95,6 +96,6 @@ def forget_the_systems(engine: sa.Engine) -> None:
     rows = (*dict.fromkeys(child_table.values()), *reversed(entity_table.values()), address)
     cursor = schema.source_cursor
     with engine.begin() as connection:
-        for table in (field_conflict, stream_drift, connection_state, work_item, inbox, cross_reference, *rows):
+        for table in (reconciliation, field_conflict, stream_drift, connection_state, work_item, inbox, cross_reference, *rows):
             connection.execute(sa.delete(table))
         connection.execute(sa.delete(cursor).where(cursor.c.source_code.startswith("connection:")))

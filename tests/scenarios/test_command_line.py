@@ -128,6 +128,7 @@ def test_cases_54_to_56_no_command_takes_a_range_of_dates() -> None:
         ["config", "export", "--dossier", "99"],
         ["refresh", "99"],
         ["integrate", "99"],
+        ["reconcile", "99"],
         ["fetch", "order", "1", "--dossier", "99"],
         ["inbox", "list", "--dossier", "99"],
         ["inbox", "show", "1", "--dossier", "99"],
