@@ -103,6 +103,18 @@ def test_systems_that_were_integrated_and_delivered_to_are_equal(systems: System
     assert systems_agree(found.values()).passed
 
 
+def test_what_systems_changed_themselves_is_no_difference_once_it_went_round(systems: Systems) -> None:
+    """Shipped in the ERP, a telephone number in the CRM: told to the others, and not back to where it came from."""
+    systems.erp.ship(systems.erp.orders[0]["id"])
+    (contact,) = systems.crm.find("contacts")
+    systems.crm.change("contacts", contact["id"], phone="+33 1 23 45 67 89")
+    systems.settle()
+    assert systems.company.rows("hub.customer")[0]["phone"] == "+33 1 23 45 67 89"
+    found = systems.compare(deletes=0)
+    assert differing(found) == {}
+    assert [one.repaired for one in found.values() if one.repaired] == []
+
+
 def a_late_product(systems: Systems) -> str:
     """Return the id of an article that appears in the shop with an old timestamp, beyond every overlap."""
     systems.company.clock.at -= timedelta(days=30)
