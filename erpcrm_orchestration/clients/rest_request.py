@@ -1,8 +1,9 @@
 """Makes the request of a call: fills its {places} with values, and leaves out what has none.
 
 A text that is exactly "{name}" becomes the value itself, with :int or :text as that. An object {for_each: name, item: ...}
-becomes a list: the item once for each row of the list, whose values are {row.name} in it. A member of an object, a query parameter or a header whose
-value is missing or null is left out; so is an element of a list, as a whole, when one of its members is missing.
+becomes a list: the item once for each row of the list, whose values are {row.name} in it. A member of an object, a query
+parameter or a header whose value is missing or null is left out; so is an element of a list, as a whole, when one of its
+members is missing.
 """
 
 from __future__ import annotations
