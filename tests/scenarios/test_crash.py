@@ -22,7 +22,7 @@ from tests.scenarios.seeded_bugs import BUGS, WHERE_IT_SHOWS
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "300"))
 SEED = int(os.environ.get("CRASH_SEED", "20261122"))
-ROUNDS_FOR_A_BUG = 20
+ROUNDS_FOR_A_BUG = 16
 PEACEFUL_ROUNDS = 4
 
 
