@@ -135,7 +135,7 @@ def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_re
     # The other schedules run every five minutes and every night.
     rare = {"observe_supervision_schedule", "purge_expired_schedule", "reconcile_schedule"}
     assert {name for name, ticks in found.items() if not ticks} <= rare
-    assert len(found) == 10
+    assert len(found) == 12
     assert {row.state for row in company.rows(schema.tick)} <= {"RAN", "REQUESTED", "SKIPPED"}
 
     def succeeded() -> bool:
