@@ -26,6 +26,7 @@ from erpcrm_orchestration.clients.rest_request import span_values
 from erpcrm_orchestration.clients.rest_session import RestSession
 from erpcrm_orchestration.domain.connection import ChangeMode, PagingKind, Reading
 from erpcrm_orchestration.domain.errors import CredentialsRefused, PermanentFailure, TransientFailure
+from erpcrm_orchestration.domain.key_order import key_order
 from erpcrm_orchestration.domain.received import Page, Received, Span
 from erpcrm_orchestration.domain.strict_json import loads
 
@@ -135,8 +136,8 @@ class Reader:
         last = self._span.last_key
         if self._reading.mode is not ChangeMode.APPEND or last is None:
             return False
-        ranks = [_rank(key) for key in self._keys(turn)]
-        return len(ranks) > 1 and ranks == sorted(ranks, reverse=True) and ranks[-1] <= _rank(last)
+        ranks = [key_order(key) for key in self._keys(turn)]
+        return len(ranks) > 1 and ranks == sorted(ranks, reverse=True) and ranks[-1] <= key_order(last)
 
     def _keys(self, turn: Turn) -> list[str]:
         found = (received(raw, self._reading) for raw in turn.records)
@@ -150,7 +151,9 @@ class Reader:
         """
         if self._reading.mode is ChangeMode.APPEND:
             keys = self._keys(turn)
-            return KeysetStep({"after": max(keys, key=_rank)}, max(keys, key=_rank), size) if keys else self._stuck(turn)
+            return (
+                KeysetStep({"after": max(keys, key=key_order)}, max(keys, key=key_order), size) if keys else self._stuck(turn)
+            )
         found = [one.version_at for one in (received(raw, self._reading) for raw in turn.records) if one.version_at]
         if not found or size >= self._largest:
             return self._stuck(turn)
@@ -182,7 +185,3 @@ def with_parts(session: RestSession, record: Received, raw: bytes, reading: Read
         raise
     except (PermanentFailure, NotThere) as error:
         return Received(record.source_id, record.payload, record.version_at, record.deleted, str(error))
-
-
-def _rank(key: str) -> tuple[bool, int, str]:
-    return (False, int(key), "") if key.isascii() and key.isdigit() else (True, 0, key)

@@ -18,6 +18,7 @@ from erpcrm_orchestration.domain.errors import CredentialsRefused, SourceError, 
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.intake import Cursor, Window, window
 from erpcrm_orchestration.domain.integration import WORK
+from erpcrm_orchestration.domain.key_order import key_order
 from erpcrm_orchestration.domain.received import ConnectorClient, Page, Received, Span, Via
 from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
 from erpcrm_orchestration.services.connectors import Connected
@@ -227,12 +228,7 @@ def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:
 
 
 def _greater(left: str | None, right: str) -> str:
-    return right if left is None or _order(right) > _order(left) else left
-
-
-def _order(key: str) -> tuple[int, int, str]:
-    """Order numbers as numbers, before other keys."""
-    return (0, int(key), "") if key.isascii() and key.isdigit() else (1, 0, key)
+    return right if left is None or key_order(right) > key_order(left) else left
 
 
 def _before(key: str | None) -> str | None:
