@@ -18,7 +18,8 @@ from erpcrm_orchestration.domain.strict_json import loads
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+# The last alternative is a text that never ends: what follows its quote belongs to it, brackets included.
+_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]|"', re.DOTALL)
 _MARKS_OF = {b"[": b"list", b"{": b"object"}
 
 
@@ -91,6 +92,8 @@ def parts_of(text: bytes) -> list[Part]:
     depth, start, key = 0, 1, ""
     for mark in _MARK.finditer(text, 1):
         sign = mark[0]
+        if sign == b'"':
+            break
         if sign in b"[{":
             depth += 1
         elif sign in b"]}" and depth:

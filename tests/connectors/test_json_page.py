@@ -44,6 +44,12 @@ def test_f20_whatever_is_cut_is_never_taken_for_whole(values: list[object], data
         records_of(cut, "a.b")
 
 
+@pytest.mark.parametrize("body", [b'{"n": 1, "a": {"c": "]}', b'{"a": {"c": "x\\"]}', b'["]'])
+def test_f20_an_answer_cut_within_a_text_is_cut_whatever_the_text_holds(body: bytes) -> None:
+    with pytest.raises(CutShort):
+        records_of(body, "a.b" if body.startswith(b"{") else "")
+
+
 def wrapped(text: str, path: str) -> bytes:
     if path == "a.b":
         text = '{"n": [1, {"b": []}], "a": {"c": "]}\\"", "b": ' + text + ', "d": {}}, "next": "[{"}'
