@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.status import Status
 
 from erpcrm_orchestration.cli.deployment import Deployment, free_port
-from erpcrm_orchestration.cli.languages import Language, Translator
 from erpcrm_orchestration.cli.processes import Group
 from erpcrm_orchestration.cli.session import home
 from erpcrm_orchestration.cli.status import show_all
@@ -32,6 +31,7 @@ from erpcrm_orchestration.demo.round import Milestone, forget_the_systems, integ
 from erpcrm_orchestration.demo.systems import Journey, Systems, write_environment
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError, StoreError
+from erpcrm_orchestration.languages import Language, Translator
 from erpcrm_orchestration.services.configuration import apply
 from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.dossier import dossier_codes

@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from erpcrm_orchestration.domain.errors import InputError, one_line
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
+from erpcrm_orchestration.domain.sheet import safe
 
 Row = Mapping[str, object]
 
@@ -68,11 +67,6 @@ def only_one(codes: Sequence[str] | None, *, where: str) -> str | None:
     if not codes[0].isprintable():
         raise InputError("E-CLI-053", where, f"{codes[0]!a} is no dossier code", "give letters, digits, _ and -")
     return codes[0]
-
-
-def safe(cell: str) -> str:
-    """Return the cell so that no spreadsheet runs it: what starts like a formula gets an apostrophe in front."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def _sheet(rows: Sequence[Row], columns: Sequence[str]) -> str:

@@ -15,13 +15,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from erpcrm_orchestration.cli.languages import Language, Translator, chosen, from_environment, known
-from erpcrm_orchestration.cli.listing import only_one, safe
+from erpcrm_orchestration.cli.listing import only_one
 from erpcrm_orchestration.cli.session import open_database
 from erpcrm_orchestration.domain.clock import SystemClock
-from erpcrm_orchestration.domain.errors import InputError, one_line
+from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.domain.sheet import safe
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS, Widget
+from erpcrm_orchestration.languages import Language, Translator, chosen, from_environment, known
 from erpcrm_orchestration.store.status import Defaults, read_defaults, read_widgets
+from erpcrm_orchestration.widget_words import labels, shown, word_of
 
 
 def status_command(
@@ -59,51 +61,6 @@ def status_command(
         typer.echo(say.gettext("no dossier has a state yet"))
 
 
-def labels(say: Translator) -> dict[str, str]:
-    """Return the label of each of the ten values, in their order."""
-    _ = say.gettext
-    texts = (
-        _("CRM project"),
-        _("Last synchronisation"),
-        _("State of the synchronisation"),
-        _("Last refreshed"),
-        _("Synchronisations today"),
-        _("Interventions of today not OK"),
-        _("Interventions not OK, total"),
-        _("Times of today not OK"),
-        _("Documents of today not OK"),
-        _("Synchronisations with rejects today"),
-    )
-    return dict(zip(WIDGET_FIELDS, texts, strict=True))
-
-
-def state_in_words(widget: Widget, say: Translator) -> str:
-    """Return Normal, or Alert with the delay that was exceeded: the delay, never the time that went by."""
-    _ = say.gettext
-    return _("Alert > {delay}", delay=say.number(widget.alert_delay_min)) if widget.is_alert else _("Normal")
-
-
-def shown(widget: Widget, say: Translator) -> dict[str, str]:
-    """Return the ten values in words, in their order."""
-    return {name: _shown(widget, name, say) for name in WIDGET_FIELDS}
-
-
-def _shown(widget: Widget, name: str, say: Translator) -> str:
-    _ = say.gettext
-    value = getattr(widget, name)
-    if name == "sync_state_label":
-        return state_in_words(widget, say)
-    if name == "last_sync_at" and widget.never_synced:
-        return _("never")
-    match value:
-        case datetime():
-            return say.instant(value)
-        case int():
-            return say.number(value)
-        case _:
-            return one_line(str(value))
-
-
 def as_record(widget: Widget, now: datetime) -> dict[str, object]:
     """Return the row for programs: stored values under their own names, instants in UTC, and its age."""
     record = {
@@ -131,7 +88,7 @@ def _cell(widget: Widget, name: str, say: Translator) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, int):
         return str(value)
-    return safe(_shown(widget, name, say))
+    return safe(word_of(widget, name, say))
 
 
 def show_one(widget: Widget, say: Translator, now: datetime) -> None:

@@ -21,13 +21,14 @@ import sqlalchemy as sa
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
-from erpcrm_orchestration.cli.languages import Language, Translator, from_environment, known
 from erpcrm_orchestration.cli.main import run
-from erpcrm_orchestration.cli.status import labels, safe
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.sheet import safe
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
+from erpcrm_orchestration.languages import Language, Translator, from_environment, known
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.engine import VARIABLE
+from erpcrm_orchestration.widget_words import labels
 from tests.conftest import NOON
 
 PACKAGE = Path(__file__).parents[2] / "erpcrm_orchestration"
@@ -342,8 +343,10 @@ def test_before_the_first_evaluation_the_display_says_so(engine: sa.Engine, caps
 
 def extracted() -> set[str]:
     found: set[str] = set()
-    for file in sorted((PACKAGE / "cli").glob("*.py")):
-        found |= {str(message[1]) for message in extract_from_file("python", file, keywords={"_": None, "gettext": None})}
+    sources = [PACKAGE / "widget_words.py", *(PACKAGE / "cli").glob("*.py"), *(PACKAGE / "board").rglob("*.py")]
+    for method, files in (("python", sources), ("jinja2", (PACKAGE / "board" / "templates").rglob("*.html"))):
+        for file in files:
+            found |= {str(message[1]) for message in extract_from_file(method, file, keywords={"_": None, "gettext": None})}
     return found
 
 

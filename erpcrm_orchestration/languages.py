@@ -1,4 +1,4 @@
-"""The languages of what people read on the command line: catalogues, numbers and dates.
+"""The languages of what people read on the command line and the board: catalogues, numbers and dates.
 
 Catalogues are the .po files themselves, read when the program runs: nothing is compiled, so nothing can be out of date.
 """
