@@ -1,7 +1,8 @@
 """The entities that every system is mapped to: their fields, what they refer to, and the rows that belong to them.
 
 The tables of schema `hub` hold exactly these (a test proves it); the mapping of a connector is checked against them.
-Source of the model: the WooCommerce entities with headers, lines and relations, in third normal form.
+Sources of the model: the WooCommerce entities with headers, lines and relations, and the interventions, time entries and
+documents that a CRM hands to an ERP; all in third normal form.
 """
 
 from __future__ import annotations
@@ -9,6 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+class Category(StrEnum):
+    """How the supervision counts a record that is not integrated; the words are those of the data hub's datasets."""
+
+    INTERVENTION = "INTERVENTION"
+    TIME = "TIME"
+    DOCUMENT = "DOCUMENT"
 
 
 class Kind(StrEnum):
@@ -71,6 +80,8 @@ class Entity:
     children: tuple[Child, ...] = ()
     tree: str | None = None
     """The field that refers to the same entity, when its rows form a tree."""
+    category: Category | None = None
+    """What the supervision counts its records as; None is not counted there."""
 
     def field(self, name: str) -> Field | None:
         """Return the field of this name, or None."""
@@ -202,5 +213,60 @@ SUBSCRIPTION = Entity(
     tree="resubscribed_from",
 )  # fmt: skip
 
-ENTITIES: Mapping[str, Entity] = {one.name: one for one in (CATEGORY, CUSTOMER, PRODUCT, ORDER, SUBSCRIPTION)}
+INTERVENTION = Entity(
+    "intervention", "intervention", "intervention_id",
+    (
+        *_text("number", "subject", "type", "priority", "status", "state", "technician", "report"),
+        Field("customer", Kind.REFERENCE, refers_to="customer"),
+        Field("order", Kind.REFERENCE, refers_to="order"),
+        Field("site_address", Kind.ADDRESS),
+        *_at("planned_start_at", "planned_end_at", "started_at", "ended_at", "created_at"),
+    ),
+    (
+        # Parts and services that were used.
+        Child("lines", "intervention_line", _LINE),
+        META,
+    ),
+    category=Category.INTERVENTION,
+)  # fmt: skip
+
+TIME_ENTRY = Entity(
+    "time_entry", "time_entry", "time_entry_id",
+    (
+        *_text("worker", "activity", "project", "comment", "status"),
+        Field("intervention", Kind.REFERENCE, refers_to="intervention"),
+        Field("customer", Kind.REFERENCE, refers_to="customer"),
+        Field("order", Kind.REFERENCE, refers_to="order"),
+        *_at("started_at", "ended_at", "created_at"),
+        # As the system states it: breaks make it less than the end minus the start.
+        Field("worked_hours", Kind.DECIMAL),
+        *(Field(name, Kind.BOOLEAN) for name in ("billable", "validated", "exported")),
+    ),
+    (META,),
+    category=Category.TIME,
+)  # fmt: skip
+
+DOCUMENT = Entity(
+    "document", "document", "document_id",
+    (
+        # sales, stock_transfer, stock_adjustment, or another word of the mapping
+        Field("type", required=True),
+        *_text("number", "reference", "status", "state"),
+        Field("currency", Kind.CURRENCY),
+        Field("customer", Kind.REFERENCE, refers_to="customer"),
+        Field("order", Kind.REFERENCE, refers_to="order"),
+        Field("intervention", Kind.REFERENCE, refers_to="intervention"),
+        Field("billing_address", Kind.ADDRESS),
+        Field("shipping_address", Kind.ADDRESS),
+        *_text("from_warehouse", "to_warehouse", "reason"),
+        *_money("total", "tax_total"),
+        *(Field(name, Kind.DATE) for name in ("document_date", "due_date")),
+        *_at("created_at"),
+    ),
+    (Child("lines", "document_line", _LINE), META),
+    category=Category.DOCUMENT,
+)  # fmt: skip
+
+_ALL = (CATEGORY, CUSTOMER, PRODUCT, ORDER, SUBSCRIPTION, INTERVENTION, TIME_ENTRY, DOCUMENT)
+ENTITIES: Mapping[str, Entity] = {one.name: one for one in _ALL}
 """Every entity, parents before what refers to them."""

@@ -60,8 +60,9 @@ def test_every_mapping_of_a_preset_compiles(kind: ConnectorKind) -> None:
 def test_B3_woocommerce_brings_every_entity_with_its_rows() -> None:
     shop = read({"kind": "woocommerce"})
     mapped = {one.map.entity: one.map for one in shop.entities if one.map}
-    assert mapped.keys() == ENTITIES.keys()
-    for name, entity in ENTITIES.items():
+    assert mapped.keys() == {name for name, entity in ENTITIES.items() if entity.category is None}
+    for name in mapped:
+        entity = ENTITIES[name]
         without = {"meta"} if name == "category" else {"orders"} if name == "subscription" else set()
         assert {child.child for child in mapped[name].children} == {child.name for child in entity.children} - without
 
