@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-SCHEMAS = ("hub", "flow", "supervision", "automation", "audit", "mart")
+SCHEMAS = ("hub", "flow", "supervision", "automation", "audit", "mart", "board")
 
 metadata = sa.MetaData(
     naming_convention={
@@ -615,7 +615,12 @@ alert = sa.Table(
     sa.Column("closed_at", Instant),
     sa.Column("details", JSONB, nullable=False),
     sa.Column("recovery", sa.Text, nullable=False),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("snoozed_until", Instant),
+    sa.Column("note", sa.Text),
     _one_of("severity", "WARN", "ERROR"),
+    sa.CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", name="acknowledged_has_actor"),
     sa.Index(
         "alert_open_key",
         "dossier_code",

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from erpcrm_orchestration.domain.errors import StoreError
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
-from erpcrm_orchestration.store.integration_schema import metadata
+from erpcrm_orchestration.store.tables import metadata
 from erpcrm_orchestration.store.migrate import migrate, revisions
 from erpcrm_orchestration.store.retention import PARTITIONED
 from erpcrm_orchestration.store.schema import SCHEMAS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from erpcrm_orchestration.store.integration_schema import metadata
+from erpcrm_orchestration.store.tables import metadata
 from erpcrm_orchestration.store.version import VERSION_SCHEMA, VERSION_TABLE
 
 context.configure(
