@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datasets": ("datasets:app", "Datasets of the data hub: list, show, fix, relaunch."),
     "tasks": ("tasks:app", "Inter-company tasks: list, pause, resume, reactivate."),
     "inbox": ("inbox:app", "What was received: list, show, fix, relaunch, journey, audit."),
+    "conflicts": ("conflicts:app", "Fields that two systems changed differently: list, show, decide."),
     "reconcile": (
         "reconcile:reconcile_command",
         "Compare what the systems hold with what we hold: 0 equal, 1 differences, 3 a system could not be read.",

@@ -1,6 +1,7 @@
 """Fields that several systems tell us of: whose value stands, when it is a conflict.
 
-`base` is what a system told last, `ours` what we hold, `theirs` what it tells now. A field that has an owner follows it.
+`base` is what both held when they last agreed, `ours` what we hold, `theirs` what a system tells now. A field that has an
+owner follows it.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ class Ownership(StrEnum):
     OTHERS = "others"
 
 
-class _Unknown:
-    """Stands for a base that nobody told us: the record was linked a moment ago."""
+@dataclass(frozen=True)
+class Base:
+    """What a system told last, and our value that it stands for: a system may keep less of a value than we do."""
 
-
-UNKNOWN_BASE = _Unknown()
+    theirs: Any
+    ours: Any
 
 
 @dataclass(frozen=True)
 class Told:
-    """The three values of a field, as plain values that can be compared."""
+    """The values of a field, as plain values that can be compared; no base: the record was linked a moment ago."""
 
-    base: Any
+    base: Base | None
     ours: Any
     theirs: Any
 
@@ -49,8 +51,21 @@ def decide(told: Told, ownership: Ownership) -> Stands:
         return Stands.THEIRS
     if ownership is Ownership.OTHERS:
         return Stands.REFUSED
-    if isinstance(told.base, _Unknown):
+    if told.base is None:
         return Stands.THEIRS if told.ours is None else Stands.OURS
-    if told.theirs == told.base:
+    if told.theirs in (told.base.theirs, told.base.ours):
         return Stands.OURS
-    return Stands.THEIRS if told.ours == told.base else Stands.CONFLICT
+    return Stands.THEIRS if told.ours in (told.base.theirs, told.base.ours) else Stands.CONFLICT
+
+
+def is_over(told: Told, stands: Stands) -> bool:
+    """True when an open conflict is none any more: they tell something else than when it came, and that is no conflict."""
+    unchanged = stands is Stands.OURS and told.base is not None and told.theirs == told.base.theirs
+    return stands is not Stands.CONFLICT and not unchanged
+
+
+def base_after(told: Told, stands: Stands, held: object) -> Base:
+    """Return the base of the next merge; `held` is our value after this one. What was not agreed on leaves ours of the base."""
+    if told.base is None or stands is Stands.THEIRS:
+        return Base(told.theirs, held)
+    return Base(told.theirs, told.base.ours)

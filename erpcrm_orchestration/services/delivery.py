@@ -30,12 +30,14 @@ from erpcrm_orchestration.domain.received import Change, ConnectorClient, Unknow
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.services.outbound import Target, plan
+from erpcrm_orchestration.services.shared_fields import told_values
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import connection_state, inbox
 from erpcrm_orchestration.store.cross_reference import external_ids
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
 from erpcrm_orchestration.store.outbound import mark_in_doubt, record_sent, sent_to
+from erpcrm_orchestration.store.shared_fields import Place, keep_told
 from erpcrm_orchestration.store.units import load_ratios, product_units
 from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work
 
@@ -208,8 +210,13 @@ class DeliveryAttempt:
         self._count(outcome)
 
     def _remember(self, connection: sa.Connection, key: StreamKey, external_id: str) -> bool:
-        item = self.item
-        return record_sent(connection, key, item.record_id or 0, external_id, item.values_hash, self.work.clock.now())
+        item, now = self.item, self.work.clock.now()
+        if not record_sent(connection, key, item.record_id or 0, external_id, item.values_hash, now):
+            return False
+        if self.stream and self.stream.write:
+            told = told_values(ENTITIES[key.entity], self.stream.write.fields, item.values)
+            keep_told(connection, Place(key.dossier_code, key.system_code, key.entity, now), external_id, told)
+        return True
 
     def _failed(self, failure: SourceError, *, in_doubt: bool = False) -> bool:
         now = self.work.clock.now()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain.connection import ConnectorEntity
-from erpcrm_orchestration.domain.entity import Entity, Field, Kind
-from erpcrm_orchestration.domain.mapping import Address, CompiledMapping, MappedRecord
-from erpcrm_orchestration.domain.three_way import UNKNOWN_BASE, Ownership, Stands, Told, decide
+from erpcrm_orchestration.domain.connection import ConnectorEntity, EntityMapping
+from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, Entity, Field, Kind
+from erpcrm_orchestration.domain.mapping import Address, CompiledMapping, MappedRecord, address_of
+from erpcrm_orchestration.domain.three_way import Base, Ownership, Stands, Told, base_after, decide, is_over
 from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.store import shared_fields as store
 from erpcrm_orchestration.store.records import plain
 from erpcrm_orchestration.store.shared_fields import Conflict
 
+Row = tuple[Any, ...]
 MERGED_KINDS = frozenset(set(Kind) - {Kind.REFERENCE, Kind.JSON})
 """References are kept by the cross-reference, which every system has its own side of."""
 
@@ -64,7 +65,7 @@ class SharedFields:
 
     def __init__(self, connection: sa.Connection, place: store.Place, mapping: CompiledMapping, sharing: Sharing) -> None:
         self.connection, self.place, self.sharing = connection, place, sharing
-        self.entity: Entity = mapping.entity
+        self.entity, self.mapping = mapping.entity, mapping.mapping
         self.positions = {
             one.name: (at, one)
             for at, one in enumerate(mapping.fields)
@@ -77,35 +78,112 @@ class SharedFields:
         if not self.positions or not records:
             return
         columns = [one.column for _, one in self.positions.values()]
-        current = store.current_values(self.connection, self.place, self.entity, [one.record_id for one in records], columns)
+        ids = [one.record_id for one in records]
+        current = store.current_values(self.connection, self.place, self.entity, ids, columns)
         bases = store.load_bases(self.connection, self.place, [one.source_id for one in records])
-        conflicts: list[Conflict] = []
-        new_bases: dict[str, dict[str, Any]] = {}
-        for one in records:
-            new_bases[one.source_id] = self._base_of(one)
-            if one.record_id in current:
-                conflicts += self._merged(one, current[one.record_id], bases.get(one.source_id))
+        self.parts = self._parts_of_ours(records, current)
+        self.still_open = store.open_conflicts(self.connection, self.place, ids)
+        self.conflicts: list[Conflict] = []
+        self.settled: set[tuple[int, str]] = set()
+        self.theirs: dict[str, Row] = {}
+        new_bases = {
+            one.source_id: self._merged(one, current.get(one.record_id), bases.get(one.source_id, {})) for one in records
+        }
         store.keep_bases(self.connection, self.place, new_bases)
-        store.keep_conflicts(self.connection, self.place, conflicts)
+        store.keep_addresses(self.connection, self.place.dossier_code, self.theirs)
+        store.keep_conflicts(self.connection, self.place, self.conflicts)
+        store.settle_conflicts(self.connection, self.place, self.settled)
         store.forget_sent(self.connection, self.place, self.told_again)
 
-    def _base_of(self, one: SharedRecord) -> dict[str, Any]:
-        return {name: _comparable(one.mapped.header[at]) for name, (at, _) in self.positions.items()}
+    def _parts_of_ours(
+        self, records: Sequence[SharedRecord], current: Mapping[int, Mapping[str, Any]]
+    ) -> Mapping[str, Mapping[str, str | None]]:
+        """Return the parts of the addresses of ours that a system tells otherwise and of which it keeps some parts only."""
+        partly = [(at, one.column) for at, one in self.positions.values() if not self._is_whole(one)]
+        hashes = {
+            current[one.record_id][column]
+            for one in records
+            for at, column in partly
+            if one.record_id in current and _comparable(one.mapped.header[at]) != current[one.record_id][column]
+        }
+        return store.address_parts(self.connection, self.place.dossier_code, hashes - {None})
 
-    def _merged(self, one: SharedRecord, current: Mapping[str, Any], base: Mapping[str, Any] | None) -> Iterable[Conflict]:
+    def _is_whole(self, target: Field) -> bool:
+        return target.kind is not Kind.ADDRESS or len(told_parts(self.mapping, target.name)) == len(ADDRESS_FIELDS)
+
+    def _merged(self, one: SharedRecord, current: Mapping[str, Any] | None, bases: Mapping[str, Any]) -> dict[str, Any]:
+        """Put what stands into a record; return the base of its next merge by field name."""
         header = list(one.mapped.header)
+        after: dict[str, Any] = {}
         for name, (at, target) in self.positions.items():
+            theirs = _comparable(header[at])
+            if current is None:
+                after[name] = theirs
+                continue
             ours = current[target.column]
-            before = UNKNOWN_BASE if base is None or name not in base else base[name]
-            told = Told(before, plain(ours), _comparable(header[at]))
+            told = Told(base_of(bases, name), plain(ours), theirs)
             stands = decide(told, self.sharing.ownership[name])
-            if stands is Stands.CONFLICT:
-                yield Conflict(one.record_id, name, _shown(told.base), _shown(told.ours), _shown(told.theirs))
-            if stands is Stands.REFUSED:
-                self.told_again.add(one.record_id)
-            if stands is not Stands.THEIRS:
-                header[at] = _as_row_value(target, ours)
+            self._note(one, name, told, stands, header[at])
+            header[at] = self._standing(target, ours, header[at], stands)
+            after[name] = as_base(base_after(told, stands, _comparable(header[at])))
         one.mapped.header = tuple(header)
+        return after
+
+    def _note(self, one: SharedRecord, name: str, told: Told, stands: Stands, theirs: object) -> None:
+        if stands is Stands.CONFLICT:
+            self.conflicts.append(Conflict(one.record_id, name, *_shown_values(told)))
+            if isinstance(theirs, Address):
+                self.theirs[theirs.address_hash] = theirs.parts
+        elif (one.record_id, name) in self.still_open and is_over(told, stands):
+            self.settled.add((one.record_id, name))
+        if stands is Stands.REFUSED:
+            self.told_again.add(one.record_id)
+
+    def _standing(self, target: Field, ours: object, theirs: object, stands: Stands) -> object:
+        if stands is not Stands.THEIRS:
+            return _as_row_value(target, ours)
+        if isinstance(theirs, Address) and isinstance(ours, str) and theirs.address_hash != ours:
+            return completed(theirs, self.parts.get(ours), told_parts(self.mapping, target.name))
+        return theirs
+
+
+def told_parts(mapping: EntityMapping, name: str) -> frozenset[str]:
+    """Return which parts of an address a system tells us of; every one of a field that is none."""
+    source = mapping.fields.get(name)
+    return frozenset(source.fields) if source and source.fields else frozenset(ADDRESS_FIELDS)
+
+
+def completed(theirs: Address, ours: Mapping[str, str | None] | None, told: Collection[str]) -> Address:
+    """Return their address with our parts where the system keeps none."""
+    if ours is None:
+        return theirs
+    parts = [theirs.parts[at] if name in told else ours[name] for at, name in enumerate(ADDRESS_FIELDS)]
+    return address_of(tuple(parts)) or theirs
+
+
+def base_of(bases: Mapping[str, Any], name: str) -> Base | None:
+    """Return the base of a field as it is kept: what was told, or [what was told, our value that it stands for]."""
+    if name not in bases:
+        return None
+    kept = bases[name]
+    return Base(*kept) if isinstance(kept, list) else Base(kept, kept)
+
+
+def as_base(base: Base) -> object:
+    """Return a base as it is kept."""
+    return base.theirs if base.theirs == base.ours else [base.theirs, base.ours]
+
+
+def told_values(entity: Entity, fields: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a system was told of these fields, in the form of a base. `values` are those of a delivery."""
+    found = {}
+    for one in entity.fields:
+        if one.name in fields and one.kind in MERGED_KINDS:
+            value = values.get(one.name)
+            if one.kind is Kind.ADDRESS:
+                value = _comparable(address_of(tuple((value or {}).get(name) for name in ADDRESS_FIELDS)))
+            found[one.name] = value
+    return found
 
 
 def _comparable(value: object) -> object:
@@ -117,5 +195,10 @@ def _as_row_value(target: Field, ours: object) -> object:
     return Address(ours, ()) if target.kind is Kind.ADDRESS and isinstance(ours, str) else ours
 
 
-def _shown(value: object) -> str | None:
+def _shown_values(told: Told) -> tuple[str | None, str | None, str | None]:
+    return shown(told.base.ours if told.base else None), shown(told.ours), shown(told.theirs)
+
+
+def shown(value: object) -> str | None:
+    """Return a plain value as it stands in a conflict."""
     return None if value is None else str(value)

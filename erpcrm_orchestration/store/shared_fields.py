@@ -9,10 +9,14 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
-from erpcrm_orchestration.domain.entity import Entity
+from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, Entity
 from erpcrm_orchestration.store.engine import load_sql
-from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table
+from erpcrm_orchestration.store.integration_schema import address, cross_reference, entity_table, field_conflict
+
+SETTLED = "settled by itself"
+"""The resolution of a conflict that ended without a person."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,65 @@ def keep_conflicts(connection: sa.Connection, place: Place, conflicts: Sequence[
     if conflicts:
         rows = json.dumps([vars(one) for one in conflicts], ensure_ascii=False)
         connection.execute(load_sql("keep_conflicts"), {**_plain(place), "rows": rows, "now": place.now})
+
+
+def open_conflicts(connection: sa.Connection, place: Place, record_ids: Collection[int]) -> set[tuple[int, str]]:
+    """Return (our id, field) of the conflicts of these records that nobody decided yet."""
+    columns = field_conflict.c
+    rows = connection.execute(
+        sa.select(columns.record_id, columns.field).where(
+            columns.dossier_code == place.dossier_code,
+            columns.system_code == place.system_code,
+            columns.entity == place.entity,
+            columns.record_id == sa.any_(sa.literal(sorted(record_ids), sa.ARRAY(sa.BigInteger))),
+            columns.closed_at.is_(None),
+        )
+    )
+    return {(row.record_id, row.field) for row in rows}
+
+
+def settle_conflicts(connection: sa.Connection, place: Place, settled: Collection[tuple[int, str]]) -> None:
+    """Close conflicts that are none any more: both hold the same again, or one of both took its change back."""
+    columns = field_conflict.c
+    if settled:
+        connection.execute(
+            sa.update(field_conflict)
+            .where(
+                columns.dossier_code == place.dossier_code,
+                columns.system_code == place.system_code,
+                columns.entity == place.entity,
+                sa.tuple_(columns.record_id, columns.field).in_(list(settled)),
+                columns.closed_at.is_(None),
+            )
+            .values(closed_at=place.now, resolution=SETTLED)
+        )
+
+
+def keep_addresses(connection: sa.Connection, dossier_code: str, addresses: Mapping[str, Sequence[str | None]]) -> None:
+    """Keep addresses that a system tells and that do not stand, so that people see them and may take them."""
+    if addresses:
+        rows = [
+            {"dossier_code": dossier_code, "address_hash": key, **dict(zip(ADDRESS_FIELDS, parts, strict=True))}
+            for key, parts in sorted(addresses.items())
+        ]
+        connection.execute(insert(address).values(rows).on_conflict_do_nothing())
+
+
+def address_parts(connection: sa.Connection, dossier_code: str, hashes: Collection[str]) -> dict[str, Mapping[str, str | None]]:
+    """Return hash -> the parts of an address by their names."""
+    if not hashes:
+        return {}
+    rows = connection.execute(
+        sa.select(address).where(address.c.dossier_code == dossier_code, address.c.address_hash.in_(hashes))
+    ).mappings()
+    return {row["address_hash"]: {name: row[name] for name in ADDRESS_FIELDS} for row in rows}
+
+
+def keep_told(connection: sa.Connection, place: Place, external_id: str, values: Mapping[str, Any]) -> None:
+    """Keep what a system was told of shared fields: what it tells next stands for these values of ours."""
+    if values:
+        told = json.dumps(values, ensure_ascii=False)
+        connection.execute(load_sql("keep_told"), {**_plain(place), "external_id": external_id, "told": told})
 
 
 def forget_sent(connection: sa.Connection, place: Place, record_ids: Collection[int]) -> None:

@@ -1,6 +1,6 @@
 -- Leases due items. Of one record only its oldest open change may go: no change overtakes another, nor one that was given up
--- while nobody knows whether it was carried out. A lease that ended belongs to a dead process: its change is in
--- doubt, and its attempt goes on.
+-- while nobody knows whether it was carried out, nor one of a record of which its system tells what a person has to decide.
+-- A lease that ended belongs to a dead process: its change is in doubt, and its attempt goes on.
 WITH due AS (
     SELECT w.dossier_code, w.work_id
     FROM flow.work_item AS w
@@ -11,6 +11,14 @@ WITH due AS (
         AND w.not_before <= :now
         AND (w.state <> 'LEASED' OR w.leased_until < :now)
         AND (w.urgent OR NOT :urgent_only)
+        AND NOT EXISTS (
+            SELECT FROM flow.field_conflict AS c
+            WHERE c.dossier_code = w.dossier_code
+                AND c.system_code = w.system_code
+                AND c.entity = w.entity
+                AND c.record_id = w.record_id
+                AND c.closed_at IS NULL
+        )
         AND (
             w.event = 'on_demand'
             OR NOT EXISTS (

@@ -24,6 +24,14 @@ WHERE d.active
                 AND w.not_before <= :now
                 AND (w.state <> 'LEASED' OR w.leased_until < :now)
                 AND w.connection_code <> ALL (CAST(:left_alone AS text[]))
+                AND NOT EXISTS (
+                    SELECT FROM flow.field_conflict AS c
+                    WHERE c.dossier_code = w.dossier_code
+                        AND c.system_code = w.system_code
+                        AND c.entity = w.entity
+                        AND c.record_id = w.record_id
+                        AND c.closed_at IS NULL
+                )
         )
     )
 ORDER BY d.dossier_code

@@ -1,0 +1,268 @@
+"""`erpcrm conflicts`: a field that shop and CRM changed differently waits for a person, whose decision reaches both once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.cli.main import run
+from erpcrm_orchestration.demo.crm_api import Crm
+from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.demo.web import WebServer
+from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.services.inbox_correction import verify
+from tests.integrated_company import CONNECTORS, IntegratedCompany
+
+HERE = ["--dossier", "998"]
+WHY = [*HERE, "--yes", "--reason", "the customer wrote to us"]
+PLACE = {"address_1": "1 rue des Alpes", "address_2": "second floor", "postcode": "69001", "city": "Lyon", "country": "FR"}
+WRITTEN_SHOP = (
+    "      customers: {map: {match: [email]}}",
+    """      customers:
+        map: {match: [email]}
+        write:
+          fields: [first_name, billing_address]
+          update:
+            path: "/wp-json/wc/v3/customers/{id}"
+            method: PUT
+            body:
+              first_name: "{first_name}"
+              billing:
+                address_1: "{billing_address.line_1}"
+                address_2: "{billing_address.line_2}"
+                postcode: "{billing_address.postcode}"
+                city: "{billing_address.city}\"""",
+)
+"""Lets the shop be told of names and addresses."""
+ADDRESS = """
+              address:
+                street: "{billing_address.line_1}"
+                city: "{billing_address.city}"
+                postal_code: "{billing_address.postcode}"
+                country: "{billing_address.country}\""""
+FEWER_PARTS = (
+    (
+        "            language: language\n          match",
+        "            billing_address: {path: address, fields:"
+        " {line_1: street, city: city, postcode: postal_code, country: country}}\n          match",
+    ),
+    ("fields: [email, first_name, last_name, phone, language]", "fields: [email, first_name, phone, billing_address]"),
+    (
+        '            body: {email: "{email}", first_name: "{first_name}", last_name: "{last_name}", phone: "{phone}"}',
+        '            body:\n              email: "{email}"\n              first_name: "{first_name}"' + ADDRESS,
+    ),
+    ('\n              language: "{language}"', ADDRESS),
+)
+"""Lets the CRM keep street, postcode, city and country of an address, and nothing else."""
+
+
+@dataclass
+class Pair:
+    """Shop and CRM of dossier 998, with one customer that both know."""
+
+    shop: Shop
+    crm: Crm
+    company: IntegratedCompany
+    customer: int = 0
+    contact: str = ""
+
+    def meet(self) -> None:
+        """Let both know of Ana."""
+        self.customer = int(
+            self.shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand", **PLACE)["id"]
+        )
+        self.rounds(2)
+        (contact,) = self.crm.find("contacts")
+        self.contact = contact["id"]
+        self.shop.writes.clear()
+
+    def rounds(self, count: int = 1) -> None:
+        """Do rounds that read everything, a minute apart."""
+        for _ in range(count):
+            done = self.company.round(everything=True)["998"]
+            assert done.failures == []
+            self.company.pass_time()
+
+    def names(self) -> tuple[str, str, str]:
+        """Return the first name as the shop, the CRM and we hold it."""
+        (ours,) = self.company.rows("hub.customer")
+        theirs = self.crm.record("contacts", self.contact)["first_name"]
+        return self.shop.kinds["customers"].record(self.customer)["first_name"], theirs, ours["first_name"]
+
+    def differ(self) -> int:
+        """Let both change the first name; return the number of the conflict."""
+        self.shop.change("customers", self.customer, first_name="Annette")
+        self.crm.change("contacts", self.contact, first_name="Anna")
+        self.rounds()
+        (conflict,) = self.company.rows("flow.field_conflict", closed_at=None)
+        return int(conflict["conflict_id"])
+
+    def told(self, system: str) -> int:
+        """Return how many changes were sent to a system since both know of Ana."""
+        sent = self.company.rows("flow.work_item", system_code=system, state="DONE")
+        return len(sent) - (system == "crm")  # the first one made the contact
+
+    def ours(self) -> dict[str, Any]:
+        """Return our parts of the customer's address."""
+        (customer,) = self.company.rows("hub.customer")
+        (found,) = self.company.rows("hub.address", address_hash=customer["billing_address_hash"])
+        return dict(found)
+
+    def billing(self, **parts: str) -> None:
+        """Change parts of the address in the shop."""
+        record = self.shop.kinds["customers"].record(self.customer)
+        self.shop.change("customers", self.customer, billing={**record["billing"], **parts})
+
+
+@pytest.fixture
+def pair(engine: sa.Engine, database_url: sa.URL, clock: FixedClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """Both systems connected; the command line works on this database at the clock's time."""
+    monkeypatch.setenv("ERPCRM_DATABASE_URL", database_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setattr("erpcrm_orchestration.cli.conflicts.SystemClock", lambda: clock)
+    shop, crm, company = Shop(clock=clock), Crm(clock=clock), IntegratedCompany(engine, clock)
+    company.dossier()
+    with ExitStack() as stack:
+        company.connect_systems(
+            shop=stack.enter_context(WebServer(shop)).url, crm=stack.enter_context(WebServer(crm)).url
+        )  # fmt: skip
+        company.connect(connectors(WRITTEN_SHOP))
+        yield Pair(shop, crm, company)
+
+
+@pytest.fixture
+def lossy(pair: Pair) -> Pair:
+    """The same, with a CRM that keeps four parts of an address."""
+    pair.company.connect(connectors(WRITTEN_SHOP, *FEWER_PARTS))
+    pair.meet()
+    return pair
+
+
+def connectors(*changes: tuple[str, str]) -> str:
+    """Return the demo company's connectors with texts replaced."""
+    text = CONNECTORS.read_text(encoding="utf-8").replace("requests_per_s: 50", "requests_per_s: 1000")
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+def test_a_conflict_is_listed_and_nothing_is_sent_over_it_until_it_is_decided(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.meet()
+    number = pair.differ()
+    pair.rounds(2)
+    assert pair.names() == ("Annette", "Anna", "Anna")
+    assert run(["conflicts", "list", *HERE, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    shown = {name: listed[name] for name in ("conflict_id", "system_code", "field", "base_value", "our_value", "their_value")}
+    assert shown == {
+        "conflict_id": number, "system_code": "shop", "field": "first_name",
+        "base_value": "Ana", "our_value": "Anna", "their_value": "Annette",
+    }  # fmt: skip
+    assert run(["conflicts", "show", str(number), *HERE]) == 0
+    assert "their_value: Annette" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("choice", "stands", "told", "resolution"),
+    [
+        (["--ours"], "Anna", {"shop": 1, "crm": 0}, "ours"),
+        (["--theirs"], "Annette", {"shop": 1, "crm": 1}, "theirs"),
+        (["--value", "Anne"], "Anne", {"shop": 1, "crm": 1}, "value: Anne"),
+    ],
+)
+def test_a_decision_reaches_the_systems_that_differ_once_and_is_kept_with_its_reason(
+    pair: Pair, choice: list[str], stands: str, told: dict[str, int], resolution: str
+) -> None:
+    pair.meet()
+    number = pair.differ()
+    assert run(["conflicts", "decide", str(number), *choice, *WHY]) == 0
+    pair.rounds(3)
+    assert pair.names() == (stands, stands, stands)
+    assert {system: pair.told(system) for system in told} == told
+    (conflict,) = pair.company.rows("flow.field_conflict")
+    assert (conflict["resolution"], conflict["closed_at"]) == (resolution, conflict["closed_at"])
+    (audit,) = pair.company.rows("audit.correction")
+    assert (audit["actor"], audit["action"], audit["reason"]) == ("ann", "decide", "the customer wrote to us")
+    assert audit["difference"] == [
+        {"path": "ours.first_name", "before": '"Anna"', "after": f'"{stands}"'},
+        {"path": "shop.first_name", "before": '"Annette"', "after": f'"{stands}"'},
+    ]
+    assert verify(pair.company.engine)[0] == 1
+
+
+def test_what_was_decided_or_changed_meanwhile_is_refused(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.meet()
+    number = pair.differ()
+    pair.crm.change("contacts", pair.contact, first_name="Anneke")
+    pair.rounds()
+    decide = ["conflicts", "decide", str(number), "--theirs"]
+    assert run([*decide, *WHY]) == 2
+    assert "E-COR-032 conflict 998/1: ours is now Anneke; look at it again" in capsys.readouterr().err
+    assert run([*decide, *WHY]) == 0
+    assert run([*decide, *WHY]) == 2
+    assert "E-COR-031" in capsys.readouterr().err
+    assert run(["conflicts", "decide", "99", "--ours", *WHY]) == 2
+    assert "E-COR-030" in capsys.readouterr().err
+    assert run([*decide, *HERE, "--yes", "--reason", " "]) == 2
+    assert run([*decide, "--ours", *WHY]) == 2
+    assert run([*decide, *HERE, "--reason", "x"]) == 2
+    assert len(pair.company.rows("audit.correction")) == 1
+
+
+def test_a_conflict_ends_when_one_takes_its_change_back_and_what_waited_is_sent(pair: Pair) -> None:
+    pair.meet()
+    pair.differ()
+    pair.shop.change("customers", pair.customer, first_name="Ana")
+    pair.rounds(2)
+    (conflict,) = pair.company.rows("flow.field_conflict")
+    assert conflict["resolution"] == "settled by itself"
+    assert pair.names() == ("Anna", "Anna", "Anna")
+
+
+def test_the_first_change_of_a_system_that_keeps_fewer_parts_is_no_conflict_and_loses_no_part(lossy: Pair) -> None:
+    kept = lossy.crm.record("contacts", lossy.contact)["address"]
+    lossy.crm.change("contacts", lossy.contact, address={**kept, "city": "Paris"})
+    lossy.rounds(2)
+    ours = lossy.ours()
+    assert (ours["city"], ours["line_1"], ours["line_2"], ours["first_name"]) == (
+        "Paris", "1 rue des Alpes", "second floor", "Ana",
+    )  # fmt: skip
+    billing = lossy.shop.kinds["customers"].record(lossy.customer)["billing"]
+    assert (billing["city"], billing["address_2"]) == ("Paris", "second floor")
+    assert lossy.company.rows("flow.field_conflict") == []
+
+
+def test_what_such_a_system_tells_of_our_own_change_is_no_conflict_and_changes_nothing(lossy: Pair) -> None:
+    lossy.billing(city="Nice", address_2="third floor")
+    lossy.rounds(3)
+    assert lossy.crm.record("contacts", lossy.contact)["address"]["city"] == "Nice"
+    assert (lossy.ours()["city"], lossy.ours()["line_2"]) == ("Nice", "third floor")
+    assert lossy.company.rows("flow.field_conflict") == []
+    assert lossy.told("shop") == 0
+    assert lossy.told("crm") == 1
+
+
+def test_an_address_is_decided_by_its_parts(lossy: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    lossy.billing(city="Nice")
+    lossy.crm.change("contacts", lossy.contact, address={"street": "2 rue du Port", "city": "Brest", "country": "FR"})
+    lossy.rounds()
+    assert run(["conflicts", "list", *HERE, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert json.loads(listed["their_value"])["city"] == "Nice"
+    decide = ["conflicts", "decide", "1", "--value"]
+    assert run([*decide, '{"town": "Brest"}', *WHY]) == 2
+    assert "E-COR-033" in capsys.readouterr().err
+    assert run([*decide, '{"city": "Rennes", "line_2": "fourth floor"}', *WHY]) == 0
+    lossy.rounds(2)
+    assert (lossy.ours()["city"], lossy.ours()["line_1"], lossy.ours()["line_2"]) == ("Rennes", "2 rue du Port", "fourth floor")
+    assert lossy.shop.kinds["customers"].record(lossy.customer)["billing"]["city"] == "Rennes"
+    assert lossy.crm.record("contacts", lossy.contact)["address"]["city"] == "Rennes"
