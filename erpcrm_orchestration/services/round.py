@@ -1,16 +1,20 @@
 """One round of a dossier: read its systems, integrate, fetch what is missing, deliver what changed.
 
 Dossiers go side by side; what one of them meets stops no other. A system that does not answer fails for its streams only.
+A step that another session stood in the way of is made again: what it had committed stands, and it goes on from there.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.errors import ErpcrmError
@@ -25,12 +29,16 @@ from erpcrm_orchestration.services.polling import StreamPoll, poll
 from erpcrm_orchestration.services.webhook_status import look_at_webhooks
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store.connection_state import stopped_connections
-from erpcrm_orchestration.store.engine import reported
+from erpcrm_orchestration.store.engine import in_each_others_way, locked, reported
 from erpcrm_orchestration.store.inbox import Receipt
 
+ATTEMPTS = 3
+"""So often a step is begun that locks of other sessions cut off."""
 DOSSIERS_AT_ONCE = 4
 FETCH_ROUNDS = 8
 """How often fetched parents may turn out to need parents of their own within one round."""
+
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -111,12 +119,12 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
         if job.reading:
             for one in connections:
                 code = one.connection.connection_code
-                found = poll(work, one, everything=job.everything)
+                found = _persistently(work, partial(poll, work, one, everything=job.everything))
                 result.polls |= {(code, stream): each for stream, each in found.items()}
                 look_at_webhooks(work, one)
         _integrate(work, dossier_code, connections, result)
         for _ in range(FETCH_ROUNDS):
-            fetched = _fetch(work, connections)
+            fetched = _persistently(work, partial(_fetch, work, connections))
             if not fetched:
                 break
             result.fetched += fetched
@@ -128,7 +136,7 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
 
 
 def _integrate(work: Work, dossier_code: str, connections: Sequence[Connected], result: DossierRound) -> None:
-    for key, tally in integrate(work, dossier_code, connections).items():
+    for key, tally in _persistently(work, partial(integrate, work, dossier_code, connections)).items():
         result.tallies[key] = result.tallies.get(key, Tally()) + tally
 
 
@@ -137,10 +145,25 @@ def _deliver(work: Work, connections: Sequence[Connected], result: DossierRound)
         stopped = stopped_connections(connection)
     for one in connections:
         if one.connection.outbound_enabled and one.connection.connection_code not in stopped:
-            result.deliveries[one.connection.connection_code] = deliver_due(work, one)
+            result.deliveries[one.connection.connection_code] = _persistently(work, partial(deliver_due, work, one))
 
 
 def _fetch(work: Work, connections: Sequence[Connected]) -> int:
     with work.engine.connect() as connection:
         stopped = stopped_connections(connection)
     return sum(fetch_due(work, one) for one in connections if one.connection.connection_code not in stopped)
+
+
+def _persistently(work: Work, step: Callable[[], Found], attempts: int = ATTEMPTS) -> Found:
+    """Return what a step returns, begun again when locks cut it off; raise StoreError E-DB-006 when they do every time.
+
+    Its numbers are those of the last time it was begun.
+    """
+    try:
+        return step()
+    except DBAPIError as error:
+        if not in_each_others_way(error):
+            raise
+        if attempts == 1:
+            raise locked(work.engine.url, error.orig) from error
+    return _persistently(work, step, attempts - 1)

@@ -15,12 +15,19 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from erpcrm_orchestration.domain.errors import InputError, StoreError
 
 VARIABLE = "ERPCRM_DATABASE_URL"
 DRIVER = "postgresql+psycopg"
 CONNECT_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 30.0
+"""A statement waits for another session no longer; what stands still for good is told of instead of standing still too."""
+IN_EACH_OTHERS_WAY = frozenset({"40001", "40P01", "55P03"})
+"""SQLSTATE of a serialization failure, of a deadlock, and of a lock that was not granted in time: worth another attempt."""
+FULL = ("too many clients", "too many connections", "remaining connection slots")
+"""What a server says that has no connection left; a refused connection carries no SQLSTATE."""
 
 
 def parse_url(text: str, *, where: str = VARIABLE) -> URL:
@@ -37,15 +44,18 @@ def parse_url(text: str, *, where: str = VARIABLE) -> URL:
     return url.set(drivername=DRIVER)
 
 
-def create_engine(url: str | URL, *, pool_size: int = 5, application_name: str = "erpcrm") -> sa.Engine:
-    """Return an engine whose sessions are in UTC; nothing is connected yet."""
+def create_engine(
+    url: str | URL, *, pool_size: int = 5, application_name: str = "erpcrm", lock_timeout_s: float = LOCK_TIMEOUT_S
+) -> sa.Engine:
+    """Return an engine whose sessions are in UTC and wait for locks so many seconds; nothing is connected yet."""
     parsed = parse_url(url) if isinstance(url, str) else url.set(drivername=DRIVER)
+    options = f"-c timezone=UTC -c lock_timeout={round(lock_timeout_s * 1000)}"
     return sa.create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
-        connect_args={"application_name": application_name, "options": "-c timezone=UTC", "connect_timeout": CONNECT_TIMEOUT_S},
+        connect_args={"application_name": application_name, "options": options, "connect_timeout": CONNECT_TIMEOUT_S},
     )
 
 
@@ -72,10 +82,14 @@ def place_of(url: URL) -> str:
 
 @contextmanager
 def reported(engine: sa.Engine) -> Iterator[None]:
-    """Translate a lost or refused connection into a StoreError that names host and port and no password."""
+    """Translate a lost or refused connection, and a lock that was not granted, into a StoreError without any password."""
     try:
         yield
+    except PoolTimeout as error:
+        raise full(engine.url, "all connections of this process are in use") from error
     except DBAPIError as error:
+        if in_each_others_way(error):
+            raise locked(engine.url, error.orig) from error
         refused = error.statement is None and isinstance(error.orig, psycopg.ProgrammingError)
         if not (refused or error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)):
             raise
@@ -84,13 +98,38 @@ def reported(engine: sa.Engine) -> Iterator[None]:
 
 def unreachable(url: URL, cause: BaseException | None) -> StoreError:
     """Return the error of a server that does not let us in: host, port, and the first line of what was said."""
-    first = next((line for line in str(cause or "").splitlines() if line.strip()), "no answer")
+    first = _first_line(cause)
+    if any(words in first for words in FULL):
+        return full(url, first)
     return StoreError(
         "E-DB-001",
         place_of(url),
         first.replace(str(url.password), "***") if url.password else first,
         "check that the server runs and that ERPCRM_DATABASE_URL is right, then repeat",
     )
+
+
+def full(url: URL, found: str) -> StoreError:
+    """Return the error of a server that has no connection left."""
+    return StoreError(
+        "E-DB-005", place_of(url), found, "end sessions that nobody needs or raise max_connections; the next run goes on"
+    )
+
+
+def in_each_others_way(error: DBAPIError) -> bool:
+    """True when another session stood in the way, so that the same statement may succeed when it is made again."""
+    return getattr(error.orig, "sqlstate", None) in IN_EACH_OTHERS_WAY
+
+
+def locked(url: URL, cause: BaseException | None) -> StoreError:
+    """Return the error of a statement that another session stood in the way of, however often it was made."""
+    return StoreError(
+        "E-DB-006", place_of(url), _first_line(cause), "see in pg_stat_activity who holds the lock; the next run goes on"
+    )
+
+
+def _first_line(cause: BaseException | None) -> str:
+    return next((line for line in str(cause or "").splitlines() if line.strip()), "no answer")
 
 
 @cache
