@@ -38,7 +38,7 @@ check: $(STAMP) ## linters, types, import contracts, the demo company's configur
 	$(BIN)/erpcrm config check config
 
 test: $(STAMP) ## all tests, on real parts
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q
 
 crash: $(STAMP) ## kill rounds of the integration (ROUNDS=10000 SEED=1 for more and others)
 	CRASH_ROUNDS=$(or $(ROUNDS),300) CRASH_SEED=$(or $(SEED),20261122) $(BIN)/python -m pytest -q tests/scenarios/test_crash.py

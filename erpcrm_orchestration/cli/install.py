@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "ticks": ("observation:ticks_command", "List the newest due ticks and what became of each."),
     "alerts": ("observation:alerts_command", "List the checks that fail now, with what to do about each."),
+    "board": ("board:board_command", "Serve the web board until Ctrl-C."),
     "webhooks": ("webhooks:app", "The receiver of webhooks."),
     "db": ("database:app", "The embedded PostgreSQL server."),
     "config": ("config:app", "Configuration as code: a folder of YAML, checked, compared, applied, written back."),
@@ -36,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datasets": ("datasets:app", "Datasets of the data hub: list, show, fix, relaunch."),
     "tasks": ("tasks:app", "Inter-company tasks: list, pause, resume, reactivate."),
     "inbox": ("inbox:app", "What was received: list, show, fix, relaunch, journey, audit."),
+    "rebuild": (
+        "rebuild:rebuild_command",
+        "Make the tables of an entity anew from the inbox; without --yes say what would change.",
+    ),
     "conflicts": ("conflicts:app", "Fields that two systems changed differently: list, show, decide."),
     "reconcile": (
         "reconcile:reconcile_command",

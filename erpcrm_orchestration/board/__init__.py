@@ -1,0 +1,1 @@
+"""The web board: what people who own the data see, correct and configure."""

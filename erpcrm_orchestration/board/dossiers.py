@@ -1,0 +1,218 @@
+"""The widgets and the zoom: what is recorded of each dossier, and how old it is now. Reading writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime, BaseModel, Field
+from starlette.responses import Response
+
+from erpcrm_orchestration.board.desk import Reader, Viewer, authorize
+from erpcrm_orchestration.board.faults import Denied
+from erpcrm_orchestration.board.pages import page
+from erpcrm_orchestration.board.query import Paged, SearchText, pages_of
+from erpcrm_orchestration.board.spark import points
+from erpcrm_orchestration.domain.access import Access
+from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
+from erpcrm_orchestration.store.status import read_defaults
+from erpcrm_orchestration.store.widget_page import (
+    COUNTERS,
+    Shown,
+    Sort,
+    State,
+    Wanted,
+    read_counts,
+    read_page,
+    read_series,
+)
+from erpcrm_orchestration.widget_words import labels, shown, state_in_words
+
+SPARK_DAYS = 7
+
+api = APIRouter(prefix="/api/v1", tags=["dossiers"])
+pages = APIRouter(include_in_schema=False)
+
+
+class DossierQuery(Paged):
+    """`q` is looked for in code, name and CRM project."""
+
+    q: SearchText = ""
+    state: State = "all"
+    sort: Sort = "dossier"
+    size: int = Field(24, ge=1, le=200)
+
+
+class DossierState(BaseModel):
+    """The ten values of one dossier as stored, with their age and what the reader may do."""
+
+    dossier_code: str
+    name: str
+    crm_project_code: str
+    last_sync_at: AwareDatetime | None
+    never_synced: bool
+    sync_state: str
+    sync_state_label: str
+    alert_delay_min: int
+    elapsed_min: int
+    last_refreshed_at: AwareDatetime
+    syncs_today: int
+    interventions_today_not_ok: int
+    interventions_not_ok: int
+    times_not_ok: int
+    documents_not_ok: int
+    syncs_with_rejects: int
+    age_min: int = Field(description="Whole minutes since last_refreshed_at, now")
+    is_stale: bool = Field(description="Older than its process allows, now")
+    may: list[Access] = Field(description="The rights of the reader for this dossier")
+
+
+class DossierPage(BaseModel):
+    """Rows of one page; `total` counts all that match."""
+
+    dossiers: list[DossierState]
+    total: int
+    page: int
+    pages: int
+    at: AwareDatetime
+
+
+def find_dossiers(reader: Reader, query: DossierQuery, *, only: str | None = None) -> tuple[DossierPage, list[Shown]]:
+    """Return a page of the dossiers that the reader may see."""
+    wanted = Wanted(query.q.strip(), query.state, query.sort, query.size, query.offset, only)
+    now = reader.desk.clock.now()
+    with reader.desk.engine.connect() as connection:
+        rows, total = read_page(connection, reader.person.person_id, wanted)
+    states = [_state(reader, one, now) for one in rows]
+    found = DossierPage(dossiers=states, total=total, page=query.page, pages=pages_of(total, query.size), at=now)
+    return found, rows
+
+
+def find_dossier(reader: Reader, code: str) -> DossierState:
+    """Return one dossier; raise Denied when it has no row or is not the reader's to see."""
+    authorize(reader, Access.VIEW, code)
+    found, _ = find_dossiers(reader, DossierQuery(), only=code)
+    if not found.dossiers:
+        raise Denied
+    return found.dossiers[0]
+
+
+@api.get("/dossiers")
+def list_dossiers(reader: Viewer, query: Annotated[DossierQuery, Query()]) -> DossierPage:
+    """List the dossiers that you may see, with their stored state."""
+    return find_dossiers(reader, query)[0]
+
+
+@api.get("/dossiers/{dossier_code}")
+def get_dossier(reader: Viewer, dossier_code: str) -> DossierState:
+    """Return the stored state of one dossier."""
+    return find_dossier(reader, dossier_code)
+
+
+@api.get("/dossiers/{dossier_code}/history")
+def get_history(reader: Viewer, dossier_code: str) -> dict[str, list[int]]:
+    """Return the last values of each counter, the oldest first, of the last seven days."""
+    find_dossier(reader, dossier_code)
+    return _series(reader, [dossier_code])[dossier_code]
+
+
+@pages.get("/", name="home")
+def home_page(request: Request, reader: Viewer, query: Annotated[DossierQuery, Query()]) -> Response:
+    """Show the widgets: one card for each dossier, the reader's default dossier first."""
+    found, rows = find_dossiers(reader, query)
+    first = _default(reader) if query == DossierQuery() else None
+    if first is not None:
+        one, its_row = find_dossiers(reader, DossierQuery(), only=first)
+        others = [pair for pair in zip(found.dossiers, rows, strict=True) if pair[0].dossier_code != first]
+        pairs = [*zip(one.dossiers, its_row, strict=True), *others]
+    else:
+        pairs = list(zip(found.dossiers, rows, strict=True))
+    return page(request, "dossiers.html", {**_frame(reader, query, found), "cards": _cards(reader, pairs), "first": first})
+
+
+@pages.get("/interactions", name="interactions")
+def zoom_page(request: Request, reader: Viewer, query: Annotated[DossierQuery, Query()]) -> Response:
+    """Show all dossiers as a table, with the button that refreshes them."""
+    found, rows = find_dossiers(reader, query)
+    lines = [(one, shown(row.widget, reader.say)) for one, row in zip(found.dossiers, rows, strict=True)]
+    return page(request, "interactions.html", {**_frame(reader, query, found), "lines": lines})
+
+
+@pages.get("/dossiers/{dossier_code}", name="dossier")
+def dossier_page(request: Request, reader: Viewer, dossier_code: str) -> Response:
+    """Show one dossier: its widget large, with what is behind each number."""
+    authorize(reader, Access.VIEW, dossier_code)
+    query = DossierQuery()
+    found, rows = find_dossiers(reader, query, only=dossier_code)
+    if not found.dossiers:
+        text = reader.say.gettext("no data for dossier {code}", code=dossier_code)
+        return page(request, "message.html", {"title": dossier_code, "lines": [text]}, status=404)
+    cards = _cards(reader, list(zip(found.dossiers, rows, strict=True)))
+    return page(request, "dossier.html", {"card": cards[0], "now": found.at})
+
+
+def _frame(reader: Reader, query: DossierQuery, found: DossierPage) -> dict[str, object]:
+    with reader.desk.engine.connect() as connection:
+        counts = read_counts(connection, reader.person.person_id)
+    refreshable = any(Access.REFRESH in one.may for one in found.dossiers)
+    return {"query": query, "found": found, "labels": labels(reader.say), "counts": counts, "refreshable": refreshable}
+
+
+def _cards(reader: Reader, pairs: Sequence[tuple[DossierState, Shown]]) -> list[dict[str, object]]:
+    series = _series(reader, [one.dossier_code for one, _ in pairs])
+    names = labels(reader.say)
+    cards = []
+    for state, row in pairs:
+        words = shown(row.widget, reader.say)
+        lines = series[state.dossier_code]
+        values = [
+            {
+                "name": name,
+                "label": names[name],
+                "word": words[name],
+                "value": getattr(state, name),
+                "spark": points(lines[name]) if name in COUNTERS else None,
+            }
+            for name in WIDGET_FIELDS
+        ]
+        cards.append(
+            {
+                "state": state,
+                "values": values,
+                "state_word": state_in_words(row.widget, reader.say),
+                "age": reader.say.ago(row.widget.age(reader.desk.clock.now())),
+            }
+        )
+    return cards
+
+
+def _series(reader: Reader, codes: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    since = reader.desk.clock.now() - timedelta(days=SPARK_DAYS)
+    with reader.desk.engine.connect() as connection:
+        return read_series(connection, codes, since=since)
+
+
+def _state(reader: Reader, one: Shown, now: datetime) -> DossierState:
+    widget = one.widget
+    return DossierState(
+        **{name: _utc(getattr(widget, name)) for name in widget.__dataclass_fields__},
+        name=one.name,
+        is_stale=one.is_stale,
+        age_min=widget.age_min(now),
+        may=[access for access in Access if reader.person.may(access, widget.dossier_code)],
+    )
+
+
+def _utc(value: object) -> object:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def _default(reader: Reader) -> str | None:
+    """Return the person's own default dossier, else the company's, when the person may see it."""
+    code = reader.person.default_dossier_code
+    if code is None:
+        with reader.desk.engine.connect() as connection:
+            code = read_defaults(connection).dossier_code
+    return code if code is not None and reader.person.may(Access.VIEW, code) else None

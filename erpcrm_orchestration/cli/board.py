@@ -1,0 +1,42 @@
+"""`erpcrm board`: the web board as a program of its own; `erpcrm up` starts it with everything else."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from erpcrm_orchestration.board.app import board_app
+from erpcrm_orchestration.board.desk import Desk
+from erpcrm_orchestration.board.settings import settings_from
+from erpcrm_orchestration.cli.session import open_database
+from erpcrm_orchestration.cli.webhooks import listening
+from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.services.sign_in import setup_token
+
+BOARD_PORT = 3000
+
+
+def board_command(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = BOARD_PORT,
+    host: Annotated[str, typer.Option(help="Address to listen on; a proxy with TLS stands before it.")] = "127.0.0.1",
+) -> None:
+    """Serve the web board until Ctrl-C. The first start prints a link that makes the first administrator.
+
+    Example: erpcrm board --port 3000
+    """
+    with open_database() as engine, listening(host, port) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        settings = settings_from(os.environ, default_url=address)
+        clock = SystemClock()
+        typer.echo(f"board       {settings.public_url}")
+        token = setup_token(engine, clock=clock)
+        if token:
+            typer.echo(f"first administrator, once, within 24 hours: {settings.public_url}/link/{token}")
+        application = board_app(Desk(engine, clock, os.environ, settings))
+        config = uvicorn.Config(
+            application, log_level="warning", access_log=False, server_header=False, proxy_headers=False, ws="wsproto"
+        )
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,39 @@
+"""What people did at the board and were refused: appended, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.errors import one_line
+from erpcrm_orchestration.store.board_schema import event
+
+Outcome = Literal["ok", "denied", "failed"]
+
+
+def record_event(  # noqa: PLR0913  one parameter for each column
+    connection: sa.Connection,
+    *,
+    at: datetime,
+    actor: str,
+    action: str,
+    outcome: Outcome = "ok",
+    dossier_code: str | None = None,
+    address: str | None = None,
+    details: Mapping[str, object] | None = None,
+) -> None:
+    """Append one row; what somebody typed cannot forge a second line."""
+    connection.execute(
+        sa.insert(event).values(
+            at=at,
+            actor=one_line(actor)[:200],
+            action=action,
+            outcome=outcome,
+            dossier_code=dossier_code,
+            address=address,
+            details=dict(details or {}),
+        )
+    )
