@@ -23,7 +23,7 @@ from erpcrm_orchestration.domain.integration import Tally
 from erpcrm_orchestration.partitions import DOSSIERS, ENTITY, INBOX
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.inbox_health import Judged, judge
-from erpcrm_orchestration.services.replay import replay
+from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.services.round import DossierRound, Round, work_round
 
 GROUP = "integration"
@@ -82,7 +82,7 @@ def entities(context: dg.AssetExecutionContext, database: Database, clock: Clock
     codes = list(context.partition_keys)
     pool_connections(context.instance)
     chosen = [name for name in ENTITIES if ENTITY[name] in context.selected_asset_keys]
-    tallies = replay(database.engine, codes, chosen, clock=clock, run_id=context.run.run_id)
+    tallies = replay(database.engine, codes, chosen, Replay(clock, context.run.run_id))
     worked = {(code, name) for code in codes for name in chosen}
     told = judge(database.engine, codes, worked, clock=clock)
     _tell(context, {key: one for key, one in told.items() if key[1] in chosen}, tallies)
