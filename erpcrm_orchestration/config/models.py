@@ -78,6 +78,9 @@ class GeneralPart(Part):
     state_history_retention_days: Retention = Field(400, description="days that the history of states is kept")
     logbook_retention_days: Retention = Field(400, description="days that logbook lines are kept")
     run_retention_days: Retention = Field(30, description="days that runs are kept")
+    inbox_retention_days: Retention = Field(
+        400, description="days that messages of the inbox are kept that a newer one of their record took the place of"
+    )
     tick_grace_s: Annotated[int, Field(ge=1, le=86400)] = Field(
         300, description="seconds after which a due tick counts as missed"
     )

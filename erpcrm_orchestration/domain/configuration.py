@@ -131,6 +131,8 @@ class GeneralParameters:
     state_history_retention_days: int = 400
     logbook_retention_days: int = 400
     run_retention_days: int = 30
+    inbox_retention_days: int = 400
+    """Days that a message of the inbox is kept after a newer one of its record took its place."""
     tick_grace_s: int = 300
     """A tick that is older than this when it is seen counts as missed."""
     watchers: tuple[WatcherSettings, ...] = tuple(WatcherSettings(code) for code in WatcherCode)

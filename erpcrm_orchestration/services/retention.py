@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -10,6 +11,9 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.store import configuration
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.retention import PARTITIONED, drop_expired, ensure_partitions, keep_from
+
+AT_ONCE = 20_000
+"""Messages of the inbox that one transaction deletes."""
 
 __all__ = ["Purged", "apply_retention", "keep_from"]
 
@@ -23,7 +27,7 @@ class Purged:
 
 
 def apply_retention(engine: sa.Engine, *, clock: Clock) -> Purged:
-    """Drop expired partitions and closed ledger rows, make the coming partitions."""
+    """Drop expired partitions, closed ledger rows and superseded messages, make the coming partitions."""
     now = clock.now()
     with engine.begin() as connection:
         general = configuration.load_general(connection)
@@ -37,4 +41,16 @@ def apply_retention(engine: sa.Engine, *, clock: Clock) -> Purged:
             done[f"{table.table}_partitions_dropped"] = len(dropped)
         oldest = keep_from(now, general.state_history_retention_days)
         done["ticks_deleted"] = connection.execute(load_sql("delete_old_ticks"), {"oldest": oldest}).rowcount
+    done["inbox_messages_deleted"] = _delete_superseded(engine, keep_from(now, general.inbox_retention_days))
     return Purged(done, general.run_retention_days)
+
+
+def _delete_superseded(engine: sa.Engine, oldest: datetime) -> int:
+    """Delete what a newer message took the place of, in short transactions; return how many."""
+    total = 0
+    while True:
+        with engine.begin() as connection:
+            deleted = connection.execute(load_sql("delete_superseded"), {"oldest": oldest, "limit": AT_ONCE}).rowcount
+        total += deleted
+        if deleted < AT_ONCE:
+            return total

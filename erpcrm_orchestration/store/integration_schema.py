@@ -142,7 +142,6 @@ connection_state = sa.Table(
     sa.Column("connection_code", sa.Text, nullable=False),
     sa.Column("stopped_at", Instant),
     sa.Column("stopped_reason", sa.Text),
-    sa.Column("polled_at", Instant),
     sa.Column("request_at", Instant),
     sa.Column("rest_until", Instant),
     sa.Column("webhook_status", sa.Text),

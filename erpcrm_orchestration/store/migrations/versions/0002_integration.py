@@ -52,7 +52,6 @@ def _create_tables() -> None:
         sa.Column("connection_code", sa.Text(), nullable=False),
         sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stopped_reason", sa.Text(), nullable=True),
-        sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("request_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rest_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("webhook_status", sa.Text(), nullable=True),
