@@ -160,16 +160,30 @@ class ChildMapPart(Part):
     key: Name | None = Field(None, description="the path of a row's own id, else its content identifies it")
 
 
+class ConditionPart(Part):
+    value_type = value.Condition
+    present: bool | None = Field(None, description="true: something stands there; false: nothing, null or an empty text")
+    one_of: list[str] = Field([], description='the words that pass, each in quotes, as "1" or "CLOSED"')
+    none_of: list[str] = Field([], description="the words that do not pass")
+    switch: Identifier | None = Field(None, description="it counts where the connection has this switch on")
+    unless: Identifier | None = Field(None, description="it counts where the connection has this switch off")
+
+
 class MappingPart(NamedParts):
     value_type = value.EntityMapping
     named: ClassVar[Mapping[str, str]] = {"children": "child"}
-    entity: Identifier = Field(description="our entity: category, customer, product, order or subscription")
+    entity: Identifier = Field(
+        description="our entity: category, customer, product, order, subscription, intervention, time_entry or document"
+    )
     fields: dict[Identifier, FieldMapPart | None] = Field(description="our fields and where they come from")
     children: dict[Identifier, ChildMapPart | None] = Field({}, description="our rows that belong to a record")
     creates: bool = Field(True, description="false when only records that are known already are updated")
     match: list[Identifier] = Field([], description="our fields by which a new record is one of another system")
     required: list[Text] = Field([], description="paths that must be there")
     owns: list[Identifier] = Field([], description="fields of which this system has the last word")
+    where: dict[Text, ConditionPart | None] = Field(
+        {}, description="what must hold at a path of a record; one for which it does not is kept and not integrated"
+    )
     known: list[Text] = Field([], description='keys that are known and not mapped, "*" for all')
 
 
@@ -244,4 +258,5 @@ class ConnectionPart(Part):
     peak_to: TimeOfDay = Field(given(value.Connection, "peak_to"), description="the time until which it waits")
     webhook_secret: Text | None = Field(None, description="the secret of webhook signatures as ${env:NAME}")
     ca_file: Text | None = Field(None, description="the file of the certificate authority that is trusted")
+    switches: list[Identifier] = Field([], description="the switches of the connector's conditions that are on here")
     options: Texts = Field({}, description="what only one kind knows: database for tryton, folder and pattern for files")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from erpcrm_orchestration.config.connector_rules import used_credentials
 from erpcrm_orchestration.config.folder import Reading
+from erpcrm_orchestration.config.mapping_rules import switches_of
 from erpcrm_orchestration.config.places import Fault, Path
 from erpcrm_orchestration.config.reference_rules import Known
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorKind
@@ -117,6 +118,12 @@ def _need_faults(reading: Reading, path: Path, connection: Connection, connector
         if name not in names:
             found = f"{connector.connector_code} has no entity {name}"
             yield reading.refuse(NOT_OF_THE_CONNECTOR, (*path, "entities", position), found, did_you_mean(name, names))
+    switches = switches_of(connector)
+    for position, name in enumerate(connection.switches):
+        if name not in switches:
+            found = f"{connector.connector_code} has no switch {name}"
+            remedy = did_you_mean(name, switches) if switches else "no condition of the connector names one: leave it out"
+            yield reading.refuse(NOT_OF_THE_CONNECTOR, (*path, "switches", position), found, remedy)
     for name in sorted(used - connection.credentials.keys()):
         found = f"no credential {name}, which connector {connector.connector_code} uses"
         remedy = f"give credentials: {{{name}: ${{env:NAME}}}}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from erpcrm_orchestration.config.folder import Reading
 from erpcrm_orchestration.config.places import Fault, Path, shown
-from erpcrm_orchestration.domain.connection import ChildMap, Connector, EntityMapping, FieldMap
+from erpcrm_orchestration.domain.connection import ChildMap, Condition, Connector, EntityMapping, FieldMap
 from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, ENTITIES, Entity, Field, Kind
 from erpcrm_orchestration.domain.errors import did_you_mean
 
@@ -17,6 +17,7 @@ ADDRESS = "E-CFG-062"
 NOBODY_FILLS = "E-CFG-063"
 WRONG_PATH = "E-CFG-067"
 WRONG_FIELD = "E-CFG-070"
+WRONG_CONDITION = "E-CFG-080"
 
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -37,6 +38,25 @@ def mapping_faults(reading: Reading, path: Path, mapping: EntityMapping) -> Iter
             yield reading.refuse(NOT_OURS, (*path, "match", position), found, did_you_mean(name, mapping.fields))
     for position, wanted in enumerate(mapping.required):
         yield from path_faults(reading, (*path, "required", position), wanted)
+    for place, condition in mapping.where.items():
+        yield from _condition_faults(reading, (*path, "where", place), place, condition)
+
+
+def switches_of(connector: Connector) -> set[str]:
+    """Return the names of the switches that the conditions of a connector ask for."""
+    conditions = [one for stream in connector.entities if stream.map for one in stream.map.where.values()]
+    return {name for one in conditions for name in (one.switch, one.unless) if name is not None}
+
+
+def _condition_faults(reading: Reading, path: Path, place: str, condition: Condition) -> Iterator[Fault]:
+    yield from path_faults(reading, path, place)
+    said = [name for name in ("present", "one_of", "none_of") if getattr(condition, name) not in (None, ())]
+    if len(said) != 1:
+        found = f"{' and '.join(said)} together" if said else "nothing that has to hold"
+        yield reading.refuse(WRONG_CONDITION, path, found, "give exactly one of present, one_of and none_of")
+    if condition.switch is not None and condition.unless is not None:
+        found = "both switch and unless"
+        yield reading.refuse(WRONG_CONDITION, path, found, "say where it counts by one of both")
 
 
 def unfilled_references(reading: Reading, connector: Connector) -> Iterator[Fault]:

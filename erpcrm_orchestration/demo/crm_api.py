@@ -1,4 +1,7 @@
-"""The simulated CRM: accounts and contacts over REST, with tokens for pages and one e-mail address per record."""
+"""The simulated CRM: accounts, contacts and the work of the field service over REST, with tokens for pages.
+
+An e-mail address belongs to one record of a kind.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,32 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "contacts": frozenset(
         {"account_id", "first_name", "last_name", "email", "phone", "title", "external_ref", "address", "language"}
     ),
-}
+    "interventions": frozenset(
+        {
+            "number", "subject", "type", "priority", "status", "technician", "report", "contact_id", "site", "planned_start",
+            "planned_end", "started", "ended", "parts",
+        }
+    ),
+    "time_entries": frozenset(
+        {
+            "user", "activity", "project", "comment", "intervention_id", "intervention_status", "contact_id", "userStartDate",
+            "userEndDate", "hours", "billable", "validated", "srvExport", "exported",
+        }
+    ),
+    "documents": frozenset(
+        {
+            "type", "number", "status", "contact_id", "intervention_id", "currency", "total", "tax_total", "date", "due_date",
+            "from_warehouse", "to_warehouse", "reason", "lines",
+        }
+    ),
+}  # fmt: skip
+"""Kind -> its fields; the first letter of a kind begins its ids."""
 ADDRESS = ("street", "city", "postal_code", "region", "country")
 FILTERS = ("email", "external_ref", "account_id")
 
 
 class Crm(WebSystem):
-    """Ids are texts such as A000001 and C000001; a deleted record stays, with `deleted_at`."""
+    """Ids are texts such as A000001, C000001, I000001; a deleted record stays, with `deleted_at`."""
 
     def __init__(self, *, token: str = "crm_demo", most: int = 200, clock: Clock | None = None, seed: int = 998) -> None:  # noqa: S107
         super().__init__(clock=clock, seed=seed)
@@ -37,14 +59,14 @@ class Crm(WebSystem):
         kinds = "|".join(FIELDS)
         self.route("GET", f"{ROOT}/({kinds})", self._list)
         self.route("POST", f"{ROOT}/({kinds})", self._post)
-        self.route("GET", f"{ROOT}/({kinds})/([AC][0-9]+)", self._get)
-        self.route("PATCH", f"{ROOT}/({kinds})/([AC][0-9]+)", self._patch)
-        self.route("DELETE", f"{ROOT}/({kinds})/([AC][0-9]+)", self._delete)
+        self.route("GET", f"{ROOT}/({kinds})/([ACDIT][0-9]+)", self._get)
+        self.route("PATCH", f"{ROOT}/({kinds})/([ACDIT][0-9]+)", self._patch)
+        self.route("DELETE", f"{ROOT}/({kinds})/([ACDIT][0-9]+)", self._delete)
 
     # What people do.
 
     def add(self, kind: str, **values: object) -> Json:
-        """Add an account or a contact; raise Refused (409) when its e-mail address is taken."""
+        """Add a record of a kind; raise Refused (409) when its e-mail address is taken."""
         with self.lock:
             self._refuse_taken(kind, values.get("email"), None)
             number = self.kinds[kind].next_id()

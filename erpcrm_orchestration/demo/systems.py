@@ -14,6 +14,7 @@ from erpcrm_orchestration.demo.crm_api import Crm
 from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.life import CompanyLife, spoil
 from erpcrm_orchestration.demo.message import Json
+from erpcrm_orchestration.demo.service import FieldService
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 
@@ -56,6 +57,7 @@ class Systems:
         self.erp = Erp(api_key=self._secret["erp"])
         # The ERP sells to nobody whom it does not know, so that everybody who buys here has an account.
         self.life = CompanyLife(self.shop, self.crm, self.erp, wrong_each=WRONG_EACH, guests=0)
+        self.service = FieldService(self.crm)
         self.wrong: Wrong | None = None
         self._goods: list[int] = []
 
@@ -80,12 +82,16 @@ class Systems:
             }
 
     def found(self, receiver: str) -> None:
-        """Make the first records, three of them wrong; the shop tells the receiver of what changes from now on."""
+        """Make the first records, three orders and an intervention of them wrong.
+
+        The shop tells the receiver of what changes from now on.
+        """
         *orders, last = self.life.found(orders=8)
         quantity = self.shop.order(last)["line_items"][0]["quantity"]
         self.wrong = Wrong(last, REFUSED_AT_FIRST, f"line_items.0.quantity:={quantity}")
         for order_id, name in ((last, REFUSED_AT_FIRST), *zip(orders, OTHERS_AT_FIRST, strict=False)):
             spoil(self.shop, order_id, name)
+        self.service.found()
         self._goods = [
             self.other.add_product(name, price)["id"] for name, price in (("Thermostat", "89.90"), ("Valve", "14.50"))
         ]
@@ -97,6 +103,7 @@ class Systems:
     def live(self) -> None:
         """Let one more moment pass."""
         self.life.live(orders=1)
+        self.service.live()
         self._sell_elsewhere()
 
     def journeys(self) -> list[Journey]:

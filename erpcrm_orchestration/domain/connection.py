@@ -5,7 +5,7 @@ A connector is YAML for a kind of system; a connection is one installation of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
@@ -165,6 +165,25 @@ class ChildMap:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What must hold at a path of a record for it to be integrated: exactly one of the first three is said.
+
+    With `switch` it counts where the connection has that switch on, with `unless` where it has it off.
+    """
+
+    present: bool | None = None
+    """True: something stands there. False: nothing, null, or an empty text."""
+    one_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+    switch: str | None = None
+    unless: str | None = None
+
+    def counts(self, switches: Collection[str]) -> bool:
+        """Return whether it is asked for where these switches are on."""
+        return (self.switch is None or self.switch in switches) and self.unless not in switches
+
+
+@dataclass(frozen=True)
 class EntityMapping:
     """How a record becomes rows of our entity.
 
@@ -181,6 +200,8 @@ class EntityMapping:
     """Fields of which this system has the last word in a dossier; a field that nobody owns is merged three ways."""
     required: tuple[str, ...] = ()
     """Paths that must be there, besides the id and the fields that the entity requires."""
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    """Path -> what must hold there. A record for which it does not is kept and not integrated, until a newer version passes."""
     known: tuple[str, ...] = ()
     """Top-level keys that are known and not mapped; any other new key is reported as drift. ("*",) knows all."""
 
@@ -282,5 +303,7 @@ class Connection:
     """Requests that can wait are not sent in this part of the dossier's day."""
     webhook_secret: str | None = None
     ca_file: str | None = None
+    switches: tuple[str, ...] = ()
+    """The switches of the connector's conditions that are on here."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What only one kind of connector knows: `database` for tryton, `folder` and `pattern` for files."""

@@ -104,6 +104,7 @@ class CompiledMapping:
         return set() if self._known is None else record.keys() - self._known
 
 
+BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 UNKNOWN = "UNKNOWN"
 """What a status becomes that the mapping has no word for: kept, and a warning."""
 
@@ -170,7 +171,7 @@ def _reader(target: Field, source: FieldMap) -> Get:
         return _address_reader(target, source)
     path = source.path or ""
     get, cast, shown_path = _getter(path), cast_for(target.kind, source.zone), f"$.{path}" if path else "$"
-    constant = None if source.constant is None else cast(source.constant, target.name)
+    constant = None if source.constant is None else cast(_own_word(target, source.constant), target.name)
     change = _change(source, shown_path)
 
     def read(record: Json) -> Json:
@@ -180,7 +181,7 @@ def _reader(target: Field, source: FieldMap) -> Get:
                 raise Refused(shown_path, "missing", "E-MAP-002")
             return None
         if change is not None and value is not None:
-            value = change(value)
+            value = _own_word(target, change(value))
         found = None if value is None else cast(value, shown_path)
         if found is None and target.required:
             raise Refused(shown_path, "no value", "E-MAP-002")
@@ -191,6 +192,11 @@ def _reader(target: Field, source: FieldMap) -> Get:
     if source.lookup is not None:
         return _looked_up(read, source.lookup)
     return read
+
+
+def _own_word(target: Field, value: Json) -> Json:
+    """Return what a word that the mapping itself gave means: of a BOOLEAN, true and false are no texts."""
+    return BOOLEANS.get(value, value) if target.kind is Kind.BOOLEAN and type(value) is str else value
 
 
 def _looked_up(read: Get, kind: str) -> Get:
@@ -293,7 +299,7 @@ def _known_keys(mapping: EntityMapping, known: Iterable[str]) -> frozenset[str] 
     """Return the top-level keys that the mapping reads or names as known; None when every key is."""
     if "*" in mapping.known:
         return None
-    paths = [*known, *mapping.required, *(one.records for one in mapping.children), *_paths(mapping.fields)]
+    paths = [*known, *mapping.required, *mapping.where, *(one.records for one in mapping.children), *_paths(mapping.fields)]
     return frozenset({*mapping.known, *(path.partition(".")[0] for path in paths)})
 
 

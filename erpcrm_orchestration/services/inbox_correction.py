@@ -27,8 +27,9 @@ from erpcrm_orchestration.domain.errors import ErpcrmError, InputError
 from erpcrm_orchestration.domain.integration import WORK
 from erpcrm_orchestration.domain.json_path import at
 from erpcrm_orchestration.domain.strict_json import loads
+from erpcrm_orchestration.services.batch_message import Stream
 from erpcrm_orchestration.services.connectors import Connected, compiled, connected
-from erpcrm_orchestration.services.integration_batch import IntegrationBatch, Stream
+from erpcrm_orchestration.services.integration_batch import IntegrationBatch
 from erpcrm_orchestration.services.round import DossierRound, Round, work_round
 from erpcrm_orchestration.store import correction as store
 from erpcrm_orchestration.store.correction import Stored
@@ -36,7 +37,9 @@ from erpcrm_orchestration.store.engine import reported
 from erpcrm_orchestration.store.inbox import Message
 
 RELAUNCHED = ("REJECTED", "DEAD", "WAITING")
-"""The states that a message is relaunched from."""
+"""The states that a message is relaunched from when none is named."""
+RELAUNCHABLE = (*RELAUNCHED, "IGNORED")
+"""Those that it can be relaunched from: what a condition left out enters again when a switch was changed."""
 NAMELESS = "?"
 """Begins the id of a record whose own could not be read."""
 
@@ -113,7 +116,7 @@ def relaunch(engine: sa.Engine, dossier_code: str, author: Author, *, message_id
         store.lock_dossier(connection, dossier_code, WORK)
         for message_id in sorted(message_ids):
             _require_relaunchable(connection, dossier_code, message_id)
-        entered = store.enter_again(connection, dossier_code, states=RELAUNCHED, message_ids=message_ids)
+        entered = store.enter_again(connection, dossier_code, states=RELAUNCHABLE, message_ids=message_ids)
         return _record(connection, dossier_code, author, entered, clock.now())
 
 
@@ -185,8 +188,8 @@ def _newest(connection: sa.Connection, dossier_code: str, message_id: int) -> St
 
 def _require_relaunchable(connection: sa.Connection, dossier_code: str, message_id: int) -> None:
     stored, where = _newest(connection, dossier_code, message_id), _where(dossier_code, message_id)
-    if stored.state not in RELAUNCHED:
-        raise InputError("E-COR-003", where, f"it is {stored.state}", f"only {', '.join(RELAUNCHED)} are relaunched")
+    if stored.state not in RELAUNCHABLE:
+        raise InputError("E-COR-003", where, f"it is {stored.state}", f"only {', '.join(RELAUNCHABLE)} are relaunched")
     if stored.head_id != message_id:
         remedy = f"correct it, or fetch the record anew: erpcrm fetch {stored.key.entity} ID --dossier {dossier_code}"
         raise InputError("E-COR-003", where, "it was refused when it came", remedy)

@@ -16,14 +16,17 @@ from erpcrm_orchestration.domain.connection import ConnectorEntity
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.integration import BATCH, LONGEST_WAIT, Tally, too_many_rejects
+from erpcrm_orchestration.services.batch_message import Stream
 from erpcrm_orchestration.services.connectors import Connected, compiled
 from erpcrm_orchestration.services.fetching import request_missing
-from erpcrm_orchestration.services.integration_batch import IntegrationBatch, Stream
+from erpcrm_orchestration.services.integration_batch import IntegrationBatch
+from erpcrm_orchestration.services.integration_log import RoundLog
 from erpcrm_orchestration.services.outbound import plan, targets_of
 from erpcrm_orchestration.services.shared_fields import sharing_of
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import inbox
 from erpcrm_orchestration.store.connection_state import stop_stream, stopped_streams
+from erpcrm_orchestration.store.logbook import write_lines
 from erpcrm_orchestration.store.outbound import undecided
 
 ROUNDS = 32
@@ -35,7 +38,7 @@ def integrate(work: Work, dossier_code: str, connections: Sequence[Connected]) -
     tallies: dict[tuple[str, str], Tally] = {}
     with work.engine.begin() as connection:
         work.fence(connection, dossier_code)
-        inbox.expire(connection, dossier_code, now=work.clock.now(), longest=LONGEST_WAIT)
+        _give_up(connection, work, dossier_code)
     for _ in range(ROUNDS):
         with work.engine.connect() as connection:
             open_now = inbox.open_streams(connection, dossier_code)
@@ -54,6 +57,16 @@ def integrate(work: Work, dossier_code: str, connections: Sequence[Connected]) -
             key = (one.connection.connection_code, stream.name)
             tallies[key] = tallies.get(key, Tally()) + StreamIntegration(work, one, stream, connections).run()
     return tallies
+
+
+def _give_up(connection: sa.Connection, work: Work, dossier_code: str) -> None:
+    """Give up what waited too long for what is missing."""
+    now = work.clock.now()
+    gone = inbox.expire(connection, dossier_code, now=now, longest=LONGEST_WAIT)
+    write_lines(
+        connection,
+        [RoundLog(dossier_code, one.connection_code, now, work.run_id).rejected(one.message_id, one.error) for one in gone],
+    )
 
 
 def parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[tuple[Connected, ConnectorEntity]]:
@@ -138,4 +151,6 @@ class StreamIntegration:
             told = f"E-INT-006 {where}: our tables refuse it: {first_line}; report it"
             row = {"message_id": message.message_id, "state": "REJECTED", "error": told}
             inbox.explain(connection, self.key.dossier_code, [row], now=now, run_id=self.work.run_id)
+            log = RoundLog(self.key.dossier_code, self.key.connection_code, now, self.work.run_id)
+            write_lines(connection, [log.rejected(message.message_id, told)])
         return Tally(rejected=1)

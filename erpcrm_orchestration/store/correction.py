@@ -40,6 +40,7 @@ class Stored:
     newest_id: int
     head_id: int | None
     record_id: int
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def find_message(connection: sa.Connection, dossier_code: str, message_id: int) 
     return Stored(
         row.message_id, key, row.source_id, row.version_at, row.content_hash, row.deleted, row.payload, row.state,
         row.waiting_for, row.error, row.warning, row.newest_id, row.head_id, row.record_id,
+        row.attempts,
     )  # fmt: skip
 
 
@@ -78,7 +80,7 @@ def replace_message(connection: sa.Connection, stored: Stored, payload: str, *, 
     values = {
         **vars(stored.key), "source_id": stored.source_id, "version_at": stored.version_at,
         "content_hash": content_hash(payload), "received_at": now, "via": "correction", "corrects": stored.message_id,
-        "payload": payload, "run_id": run_id,
+        "payload": payload, "run_id": run_id, "attempts": stored.attempts + 1,
     }  # fmt: skip
     message_id: int = connection.execute(sa.insert(inbox).values(values).returning(inbox.c.message_id)).scalar_one()
     _point_to(connection, stored, message_id)

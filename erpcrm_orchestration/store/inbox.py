@@ -232,15 +232,25 @@ def wake(connection: sa.Connection, dossier_code: str, system_code: str | None, 
     return connection.execute(sa.update(inbox).where(*conditions).values(state="NEW", waiting_for=None)).rowcount
 
 
-def expire(connection: sa.Connection, dossier_code: str, *, now: datetime, longest: timedelta) -> int:
-    """Give up messages that waited for longer; their error names what was missing. Return how many."""
+@dataclass(frozen=True)
+class GivenUp:
+    """A message that waited too long; its error names what was missing."""
+
+    message_id: int
+    connection_code: str
+    error: str
+
+
+def expire(connection: sa.Connection, dossier_code: str, *, now: datetime, longest: timedelta) -> list[GivenUp]:
+    """Give up messages that waited for longer; return them."""
     columns = inbox.c
-    gone = (
+    gone = connection.execute(
         sa.update(inbox)
         .where(columns.dossier_code == dossier_code, columns.state == "WAITING", columns.waiting_since < now - longest)
         .values(state="DEAD", error=sa.literal("E-INT-002 missing ") + columns.waiting_for, waiting_for=None, closed_at=now)
+        .returning(columns.message_id, columns.connection_code, columns.error)
     )
-    return connection.execute(gone).rowcount
+    return [GivenUp(*row) for row in gone]
 
 
 def waiting_causes(connection: sa.Connection, dossier_code: str, system_code: str, entity: str) -> dict[str, str]:

@@ -51,6 +51,27 @@ def test_the_demo_reaches_every_milestone_of_the_orders(engine: sa.Engine) -> No
     assert "$.line_items.0.quantity: '1,5'" in waits.error
 
 
+def test_the_field_service_of_the_demo_comes_through_the_inbox_and_one_intervention_is_wrong(engine: sa.Engine) -> None:
+    """Time that runs is kept and not exported; as soon as it is ended and its intervention closed, it is."""
+    systems = play(engine, rounds=1)
+    assert systems.service.wrong is not None
+    assert _states(engine, "intervention").count("REJECTED") == 1
+    assert _states(engine, "time_entry") == ["IGNORED", "TRANSFORMED"]
+    assert _states(engine, "document") == ["TRANSFORMED"] * 3
+    with engine.connect() as connection:
+        columns = inbox.c
+        wrong = sa.select(columns.source_id, columns.error).where(columns.state == "REJECTED", columns.entity == "intervention")
+        (row,) = connection.execute(wrong)
+    assert row.source_id == systems.service.wrong
+    assert "$.started: '2026-02-30T09:00:00Z'" in row.error
+
+
+def _states(engine: sa.Engine, entity: str) -> list[str]:
+    columns = inbox.c
+    with engine.connect() as connection:
+        return sorted(connection.scalars(sa.select(columns.state).where(columns.entity == entity)))
+
+
 def test_nothing_of_the_demo_is_given_up_but_the_product_that_the_shop_lost(engine: sa.Engine) -> None:
     play(engine, rounds=3)
     columns = work_item.c
@@ -66,7 +87,8 @@ def test_a_second_demo_in_the_same_database_begins_with_its_own_systems(engine: 
     with engine.connect() as connection:
         known = connection.scalars(sa.select(cross_reference.c.external_id).where(cross_reference.c.entity == "order"))
         assert set(known) <= {str(number) for number in range(1, 100)}
-        assert connection.scalar(sa.select(sa.func.count()).where(inbox.c.state == "REJECTED")) == 1
+        refused_now = connection.execute(sa.select(inbox.c.entity).where(inbox.c.state == "REJECTED").order_by(inbox.c.entity))
+        assert list(refused_now.scalars()) == ["intervention", "order"]
 
 
 def test_the_variables_of_the_demo_are_read_by_a_shell_and_by_the_owner_only(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ WITH chosen AS MATERIALIZED (
     FOR UPDATE OF i
 ), entered AS (
     UPDATE flow.inbox AS i
-    SET state = 'NEW', waiting_for = NULL, waiting_since = NULL, error = NULL, warning = NULL, closed_at = NULL
+    SET state = 'NEW', waiting_for = NULL, waiting_since = NULL, error = NULL, warning = NULL, closed_at = NULL,
+        attempts = i.attempts + 1
     WHERE i.dossier_code = :dossier_code AND i.message_id = ANY(ARRAY(SELECT message_id FROM chosen))
 )
 SELECT message_id, state FROM chosen ORDER BY message_id

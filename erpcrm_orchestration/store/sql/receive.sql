@@ -72,7 +72,7 @@ WITH ranked AS (
         :run_id
     FROM wanted
     ORDER BY position
-    RETURNING message_id, source_id, version_at, content_hash, state, deleted
+    RETURNING message_id, source_id, version_at, content_hash, state, deleted, error
 ), heads AS (
     SELECT
         source_id,
@@ -85,16 +85,28 @@ WITH ranked AS (
     GROUP BY source_id
 ), moved AS (
     INSERT INTO hub.cross_reference AS head (
-        dossier_code, system_code, entity, external_id, version_at, content_hash, message_id, refused_hash
+        dossier_code, system_code, entity, external_id, version_at, content_hash, message_id, refused_hash, first_received_at
     )
-    SELECT :dossier_code, :system_code, :entity, source_id, version_at, content_hash, message_id, refused_hash
+    SELECT :dossier_code, :system_code, :entity, source_id, version_at, content_hash, message_id, refused_hash, :now
     FROM heads
     ORDER BY source_id
     ON CONFLICT (dossier_code, system_code, entity, external_id) DO UPDATE SET
         version_at = CASE WHEN excluded.message_id IS NULL THEN head.version_at ELSE excluded.version_at END,
         content_hash = CASE WHEN excluded.message_id IS NULL THEN head.content_hash ELSE excluded.content_hash END,
         message_id = coalesce(excluded.message_id, head.message_id),
-        refused_hash = excluded.refused_hash
+        refused_hash = excluded.refused_hash,
+        first_received_at = coalesce(head.first_received_at, excluded.first_received_at)
+), logged AS (
+    -- What is fetched anew is no reject. A webhook has no run: its delivery is the synchronisation.
+    INSERT INTO flow.logbook_entry (
+        dossier_code, at, origin, entry_key, sync_id, program, action, outcome, message, run_id, recorded_at
+    )
+    SELECT
+        :dossier_code, :now, 'connection:' || CAST(:connection_code AS text), CAST(message_id AS text),
+        coalesce(CAST(:run_id AS text), :delivery_id), 'erpcrm', 'INTEGRATION', 'REJECT', error, :run_id, :now
+    FROM inserted
+    WHERE state = 'REJECTED' AND error NOT LIKE 'E-INT-001 %'
+    ON CONFLICT DO NOTHING
 )
 SELECT
     count(*) FILTER (WHERE verdict = 'NEW') AS new,

@@ -65,21 +65,41 @@ counted AS MATERIALIZED (
         WHERE e.dossier_code = w.dossier_code AND (e.outcome = 'REJECT' OR e.reject_count > 0)
           AND e.at >= w.day_start AND e.at < w.day_end
     ) AS rejects
+    -- What an ERP or a pivot file brought stands in the table of datasets, what the integration received in its inbox. A record
+    -- of the inbox is as old as its first message; what a condition left out is none.
     CROSS JOIN LATERAL (
         SELECT
-            CAST(count(*) FILTER (WHERE h.category = 'INTERVENTION' AND today) AS integer) AS interventions_today_not_ok,
-            CAST(count(*) FILTER (WHERE h.category = 'INTERVENTION') AS integer) AS interventions_not_ok,
-            CAST(count(*) FILTER (WHERE h.category = 'TIME' AND today) AS integer) AS times_not_ok,
-            CAST(count(*) FILTER (WHERE h.category = 'DOCUMENT' AND today AND h.origin = 'CRM') AS integer) AS documents_not_ok,
-            CAST(count(*) FILTER (WHERE h.category = 'INTERVENTION' AND in_error) AS integer) AS interventions_in_error,
-            CAST(count(*) FILTER (WHERE h.category = 'TIME' AND today AND in_error) AS integer) AS times_in_error,
-            CAST(count(*) FILTER (WHERE h.category = 'DOCUMENT' AND today AND h.origin = 'CRM' AND in_error) AS integer)
+            CAST(count(*) FILTER (WHERE category = 'INTERVENTION' AND today) AS integer) AS interventions_today_not_ok,
+            CAST(count(*) FILTER (WHERE category = 'INTERVENTION') AS integer) AS interventions_not_ok,
+            CAST(count(*) FILTER (WHERE category = 'TIME' AND today) AS integer) AS times_not_ok,
+            CAST(count(*) FILTER (WHERE category = 'DOCUMENT' AND today AND origin = 'CRM') AS integer) AS documents_not_ok,
+            CAST(count(*) FILTER (WHERE category = 'INTERVENTION' AND in_error) AS integer) AS interventions_in_error,
+            CAST(count(*) FILTER (WHERE category = 'TIME' AND today AND in_error) AS integer) AS times_in_error,
+            CAST(count(*) FILTER (WHERE category = 'DOCUMENT' AND today AND origin = 'CRM' AND in_error) AS integer)
                 AS documents_in_error
-        FROM flow.hub_dataset h
-        CROSS JOIN LATERAL (
-            SELECT h.created_at >= w.day_start AND h.created_at < w.day_end AS today, h.state_group = 'ERROR' AS in_error
-        ) AS facts
-        WHERE h.dossier_code = w.dossier_code AND h.state_group <> 'CLOSED_OK'
+        FROM (
+            SELECT h.category, h.origin, h.created_at, h.state_group = 'ERROR' AS in_error
+            FROM flow.hub_dataset h
+            WHERE h.dossier_code = w.dossier_code AND h.state_group <> 'CLOSED_OK'
+            UNION ALL
+            SELECT
+                CASE i.entity WHEN 'intervention' THEN 'INTERVENTION' WHEN 'time_entry' THEN 'TIME' ELSE 'DOCUMENT' END,
+                CASE i.system_code WHEN 'erp' THEN 'OTHER' WHEN 'edi' THEN 'EDI' WHEN 'mail' THEN 'MAIL' ELSE 'CRM' END,
+                min(coalesce(head.first_received_at, i.received_at)),
+                bool_or(i.state IN ('REJECTED', 'DEAD'))
+            FROM flow.inbox i
+            CROSS JOIN LATERAL (
+                SELECT x.first_received_at FROM hub.cross_reference x
+                WHERE x.dossier_code = i.dossier_code AND x.system_code = i.system_code AND x.entity = i.entity
+                  AND x.external_id = i.source_id
+                OFFSET 0
+            ) AS head
+            WHERE i.dossier_code = w.dossier_code
+              -- In the words of the partial index inbox_not_ok_idx.
+              AND i.entity IN ('intervention', 'time_entry', 'document') AND i.state IN ('NEW', 'WAITING', 'REJECTED', 'DEAD')
+            GROUP BY i.entity, i.system_code, i.source_id
+        ) AS sets
+        CROSS JOIN LATERAL (SELECT sets.created_at >= w.day_start AND sets.created_at < w.day_end AS today) AS facts
     ) AS datasets
 ),
 judged AS (

@@ -2,7 +2,7 @@
 SELECT
     i.message_id, i.connection_code, i.system_code, i.stream, i.entity, i.source_id, i.version_at, i.content_hash, i.deleted,
     i.payload, i.state, i.waiting_for, i.error, i.warning,
-    greatest(newest.message_id, head.message_id, 0) AS newest_id, head.message_id AS head_id, head.record_id
+    greatest(newest.message_id, head.message_id, 0) AS newest_id, head.message_id AS head_id, head.record_id, i.attempts
 FROM flow.inbox AS i
 JOIN hub.cross_reference AS head
     ON head.dossier_code = i.dossier_code
