@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 from pydantic import Field
 
+from erpcrm_orchestration.assets.columns import column_lineage, column_schema
 from erpcrm_orchestration.checks.integration import ENTITY_CHECK_SPECS, entity_evaluations
 from erpcrm_orchestration.dagster_internals import (
     check_output,
@@ -23,6 +24,7 @@ from erpcrm_orchestration.domain.integration import Tally
 from erpcrm_orchestration.partitions import DOSSIERS, ENTITY, INBOX
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.inbox_health import Judged, judge
+from erpcrm_orchestration.services.lineage import Sources, column_sources
 from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.services.round import DossierRound, Round, work_round
 
@@ -62,7 +64,7 @@ SPECS = [
             description=f"The entity {name} in third normal form, its rows in {', '.join(c.table for c in entity.children)}.",
             group_name=GROUP,
             kinds={"postgres"},
-            metadata={"dagster/table_name": f"hub.{entity.table}"},
+            metadata={"dagster/table_name": f"hub.{entity.table}", "dagster/column_schema": column_schema(entity)},
             skippable=True,
         )
         for name, entity in ENTITIES.items()
@@ -85,7 +87,7 @@ def entities(context: dg.AssetExecutionContext, database: Database, clock: Clock
     tallies = replay(database.engine, codes, chosen, Replay(clock, context.run.run_id))
     worked = {(code, name) for code in codes for name in chosen}
     told = judge(database.engine, codes, worked, clock=clock)
-    _tell(context, {key: one for key, one in told.items() if key[1] in chosen}, tallies)
+    _tell(context, database, {key: one for key, one in told.items() if key[1] in chosen}, tallies)
     for key in context.selected_asset_check_keys:
         yield check_output(key.asset_key, key.name)
 
@@ -99,7 +101,7 @@ def integrate_dossiers(context: dg.OpExecutionContext, config: DossierWork, data
     tallies = _by_entity(rounds)
     told = judge(database.engine, sorted(rounds), set(tallies), clock=clock)
     _tell_received(context, rounds)
-    _tell(context, told, tallies)
+    _tell(context, database, told, tallies)
     failures = {code: str(one.failures[0]) for code, one in rounds.items() if one.failures}
     if failures:
         raise dg.Failure(
@@ -142,13 +144,17 @@ def _by_entity(rounds: Mapping[str, DossierRound]) -> dict[tuple[str, str], Tall
 
 def _tell(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    database: Database,
     told: Mapping[tuple[str, str], Judged],
     tallies: Mapping[tuple[str, str], Tally],
 ) -> None:
     """Record the materialisation of each entity that was worked on, then the evaluations of its checks."""
     if not told:
         return
-    log_materializations(context, [_materialization(*key, one, tallies.get(key, Tally())) for key, one in told.items()])
+    sources = column_sources(database.engine, told)
+    log_materializations(
+        context, [_materialization(*key, one, tallies.get(key, Tally()), sources[key]) for key, one in told.items()]
+    )
     for entity in sorted({name for _, name in told}):
         codes = [code for code, name in told if name == entity]
         ids = latest_materializations(context.instance, ENTITY[entity], codes)
@@ -162,13 +168,14 @@ def _tell(
         log_evaluations(context, evaluations)
 
 
-def _materialization(code: str, entity: str, judged: Judged, tally: Tally) -> dg.AssetMaterialization:
+def _materialization(code: str, entity: str, judged: Judged, tally: Tally, sources: Sources) -> dg.AssetMaterialization:
     health = judged.health
     return dg.AssetMaterialization(
         ENTITY[entity],
         partition=code,
         metadata={
             "dagster/row_count": dg.MetadataValue.int(health.rows or 0),
+            "dagster/column_lineage": dg.MetadataValue.column_lineage(column_lineage(entity, sources)),
             "integrated": tally.transformed,
             "changed": tally.changed,
             "deleted": tally.deleted,

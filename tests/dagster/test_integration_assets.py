@@ -79,6 +79,34 @@ def test_a_round_materialises_inbox_and_entities_of_the_dossiers_that_got_someth
     assert event.asset_materialization.metadata["dagster/row_count"].value == 1
 
 
+def test_a_materialisation_tells_which_places_of_what_was_received_feed_each_column(
+    connected: IntegratedCompany, instance: dg.DagsterInstance
+) -> None:
+    integrate(instance, "998")
+    event = instance.get_latest_materialization_event(ENTITY["order"])
+    assert event is not None
+    assert event.asset_materialization is not None
+    lineage = event.asset_materialization.metadata["dagster/column_lineage"].value
+    assert isinstance(lineage, dg.TableColumnLineage)
+    deps = lineage.deps_by_column
+    assert deps["total"] == [dg.TableColumnDep(INBOX["order"], "shop total")]
+    assert deps["customer_id"] == [
+        dg.TableColumnDep(ENTITY["customer"], "customer_id"), dg.TableColumnDep(INBOX["order"], "shop customer_id"),
+    ]  # fmt: skip
+    assert dg.TableColumnDep(INBOX["order"], "shop billing.city") in deps["billing_address_hash"]
+
+
+def test_the_columns_of_an_entity_are_those_of_its_table_with_their_types(engine: sa.Engine) -> None:
+    asset = defs.resolve_asset_graph().get(ENTITY["order"])
+    columns = {one.name: one.type for one in asset.metadata["dagster/column_schema"].columns}
+    read = sa.text(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'hub' AND table_name = 'order_header'"
+    )
+    with engine.connect() as connection:
+        assert {name for name in columns if "." not in name} == set(connection.scalars(read))
+    assert (columns["total"], columns["customer_id"], columns["order_line.quantity"]) == ("numeric", "bigint", "numeric")
+
+
 def test_a_failing_check_names_the_record_and_passes_again_once_it_is_corrected(
     connected: IntegratedCompany, instance: dg.DagsterInstance, shop: Shop
 ) -> None:
