@@ -76,7 +76,9 @@ def poll(work: Work, one: Connected, *, everything: bool = False) -> dict[str, S
 def _is_due(connection: sa.Connection, one: Connected, stream: ConnectorEntity, now: datetime) -> bool:
     cursor = _cursor(connection, one, stream)
     every_s = (stream.read.every_s if stream.read else None) or one.connection.poll_interval_s
-    return cursor.last_success_at is None or cursor.last_success_at + timedelta(seconds=every_s) <= now
+    last = cursor.last_success_at
+    # Later than now: our clock went back, and would have to come round again.
+    return last is None or last + timedelta(seconds=every_s) <= now or last > now
 
 
 def _cursor(connection: sa.Connection, one: Connected, stream: ConnectorEntity) -> Cursor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from erpcrm_orchestration.domain.connection import Connection
+from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
 from erpcrm_orchestration.store.integration_schema import connection_state
 from erpcrm_orchestration.store.schema import source_cursor
 
@@ -52,9 +53,11 @@ def last_request(connection: sa.Connection, of: Connection) -> datetime | None:
 
 
 def resting_connections(connection: sa.Connection, now: datetime) -> set[str]:
-    """Return the connections whose system wished to be left alone for now."""
+    """Return the connections whose system wished to be left alone for now; a longer rest than any is from another clock."""
     columns = connection_state.c
-    return set(connection.scalars(sa.select(columns.connection_code).where(columns.rest_until > now)))
+    longest = now + timedelta(seconds=LONGEST_RETRY_AFTER_S)
+    rests = sa.and_(columns.rest_until > now, columns.rest_until <= longest)
+    return set(connection.scalars(sa.select(columns.connection_code).where(rests)))
 
 
 @dataclass(frozen=True)

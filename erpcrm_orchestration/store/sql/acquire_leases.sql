@@ -1,4 +1,5 @@
 -- Take free or expired leases without waiting: SKIP LOCKED leaves a row that another acquirer or a committing writer holds.
+-- A lease that ends later than any of now is from before our clock went back: a living holder would have renewed it.
 WITH wanted AS (
     SELECT DISTINCT unnest(CAST(:dossier_codes AS text[])) AS dossier_code
 ),
@@ -15,7 +16,8 @@ free AS (
     SELECT l.dossier_code
     FROM flow.lease l
     JOIN wanted w USING (dossier_code)
-    WHERE l.work = :work AND (l.holder IS NULL OR l.expires_at <= :now)
+    WHERE l.work = :work
+        AND (l.holder IS NULL OR l.expires_at <= :now OR l.expires_at > CAST(:expires_at AS timestamptz) + interval '1 minute')
     FOR UPDATE OF l SKIP LOCKED
 ),
 taken AS (

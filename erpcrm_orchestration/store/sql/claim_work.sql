@@ -1,6 +1,7 @@
 -- Leases due items. Of one record only its oldest open change may go: no change overtakes another, nor one that was given up
 -- while nobody knows whether it was carried out, nor one of a record of which its system tells what a person has to decide.
--- A lease that ended belongs to a dead process: its change is in doubt, and its attempt goes on.
+-- A lease that ended belongs to a dead process: its change is in doubt, and its attempt goes on. So does one that ends later
+-- than any of now: our clock went back. For the same reason an item that was never tried is due whatever its instant.
 WITH due AS (
     SELECT w.dossier_code, w.work_id
     FROM flow.work_item AS w
@@ -8,8 +9,12 @@ WITH due AS (
         AND w.event = :event
         AND w.state IN ('QUEUED', 'LEASED', 'RETRY')
         AND w.connection_code = ANY(CAST(:connections AS text[]))
-        AND w.not_before <= :now
-        AND (w.state <> 'LEASED' OR w.leased_until < :now)
+        AND (w.not_before <= :now OR w.not_before = w.created_at)
+        AND (
+            w.state <> 'LEASED'
+            OR w.leased_until < :now
+            OR w.leased_until > CAST(:leased_until AS timestamptz) + interval '1 minute'
+        )
         AND (w.urgent OR NOT :urgent_only)
         AND NOT EXISTS (
             SELECT FROM flow.field_conflict AS c

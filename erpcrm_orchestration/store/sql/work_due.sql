@@ -21,8 +21,12 @@ WHERE d.active
             SELECT FROM flow.work_item AS w
             WHERE w.dossier_code = d.dossier_code
                 AND w.state IN ('QUEUED', 'LEASED', 'RETRY')
-                AND w.not_before <= :now
-                AND (w.state <> 'LEASED' OR w.leased_until < :now)
+                AND (w.not_before <= :now OR w.not_before = w.created_at)
+                AND (
+                    w.state <> 'LEASED'
+                    OR w.leased_until < :now
+                    OR w.leased_until > CAST(:now AS timestamptz) + interval '1 hour'
+                )
                 AND w.connection_code <> ALL (CAST(:left_alone AS text[]))
                 AND NOT EXISTS (
                     SELECT FROM flow.field_conflict AS c
