@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Self
 
 from erpcrm_orchestration.clients.file_folder import FileFolder, FoundFile
 from erpcrm_orchestration.clients.file_format import format_of, records_in
+from erpcrm_orchestration.clients.frame import ClientFrame
 from erpcrm_orchestration.clients.plain_json import record_text
 from erpcrm_orchestration.clients.rest_record import faulty, received
 from erpcrm_orchestration.clients.table_shape import is_shaped, shaped
@@ -26,7 +26,7 @@ from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.domain.values import shown
 
 
-class FilesClient:
+class FilesClient(ClientFrame):
     """A ConnectorClient for the kind `files`. The folder is the option `folder`, else the url of the connection."""
 
     def __init__(
@@ -34,23 +34,17 @@ class FilesClient:
     ) -> None:
         """Raise PermanentFailure E-CFG-046 for a missing secret."""
         self._connection = connection
-        self._where = f"connection {connection.connection_code}"
+        self.where = f"connection {connection.connection_code}"
         self._largest = connector.max_answer_mb * 1_000_000
         try:
-            address = resolve(connection.options.get("folder") or connection.url, environment, where=f"{self._where} folder")
+            address = resolve(connection.options.get("folder") or connection.url, environment, where=f"{self.where} folder")
             options = {
-                name: resolve(value, environment, where=f"{self._where} credential {name}")
+                name: resolve(value, environment, where=f"{self.where} credential {name}")
                 for name, value in connection.credentials.items()
             }
         except InputError as error:
             raise PermanentFailure(error.code, error.where, error.found, error.remedy) from None
-        self._folder = FileFolder(address, options, self._where, clock or SystemClock())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._folder = FileFolder(address, options, self.where, clock or SystemClock())
 
     def close(self) -> None:
         """Nothing is held open between two files."""
@@ -76,11 +70,11 @@ class FilesClient:
 
     def write(self, change: Change) -> Written:
         """Refuse: files of others are never written."""
-        where = f"{self._where} {change.entity.name}"
+        where = f"{self.where} {change.entity.name}"
         raise PermanentFailure("E-SRC-053", where, "a folder is not written", "leave `write` out of the connector")
 
     def _records(self, entity: ConnectorEntity, reading: Reading) -> Iterator[Received]:
-        where = f"{self._where} {entity.name}"
+        where = f"{self.where} {entity.name}"
         seen: set[tuple[str, object]] = set()
         for one in reversed(self._files(reading, where)):
             told: set[tuple[str, object]] = set()
@@ -132,11 +126,6 @@ class FilesClient:
 
     def _unfinished(self, where: str, name: str) -> TransientFailure:
         return TransientFailure("E-FILE-006", where, f"file {shown(name)} is being written", "it is read at the next pass")
-
-    def _reading(self, entity: ConnectorEntity) -> Reading:
-        if entity.read is None:
-            raise PermanentFailure("E-SRC-053", f"{self._where} {entity.name}", "is not read", "give `read` in the connector")
-        return entity.read
 
 
 def _once(records: Iterator[Received], reading: Reading) -> Iterator[Received]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Self
 
+from erpcrm_orchestration.clients.frame import ClientFrame
 from erpcrm_orchestration.clients.http import Answer
 from erpcrm_orchestration.clients.json_page import CutShort, NotThere, value_at
 from erpcrm_orchestration.clients.rest_reading import Reader, with_parts
@@ -20,7 +20,7 @@ NO_RECORD = frozenset({"E-SRC-009", "E-SRC-010", "E-SRC-040"})
 """Refusals of an answer as a whole; others are those of the record in it, which is kept with its fault."""
 
 
-class RestClient:
+class RestClient(ClientFrame):
     """A ConnectorClient for the kinds `rest` and `woocommerce`. Nothing is sent before the first use."""
 
     def __init__(
@@ -33,12 +33,7 @@ class RestClient:
         """Raise PermanentFailure E-SRC-042 or 051 for an url that is no plain HTTP address, E-CFG-046 for a missing secret."""
         self._largest = connector.max_records_per_page
         self._session = RestSession(connector, connection, environment, around)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.where = self._session.where
 
     def close(self) -> None:
         """End the session."""
@@ -50,10 +45,8 @@ class RestClient:
 
     def fetch(self, entity: ConnectorEntity, source_id: str) -> Received | None:
         """Return one record as it is now, None when the system answers 404, 410 or a null."""
-        reading = self._reading(entity)
-        if reading.one is None:
-            raise PermanentFailure("E-SRC-053", self._at(entity), "no call for one record", "give read.one in the connector")
-        answer = self._session.exchange(self._session.request(reading.one, {"id": source_id}))
+        reading, one = self._one(entity)
+        answer = self._session.exchange(self._session.request(one, {"id": source_id}))
         if answer.status in GONE:
             return None
         failure = self._session.failure(answer) or self._told(answer)
@@ -64,9 +57,7 @@ class RestClient:
 
     def write(self, change: Change) -> Written:
         """Carry out a change once; raise UnknownOutcome when it was sent and its answer was lost."""
-        if change.entity.write is None:
-            raise PermanentFailure("E-SRC-053", self._at(change.entity), "is not written", "give `write` in the connector")
-        return Writer(self._session, change.entity.write, self._at(change.entity)).write(change)
+        return Writer(self._session, self._writing(change.entity), self._at(change.entity)).write(change)
 
     def _told(self, answer: Answer) -> SourceError | None:
         """Return the failure that the body tells of; a body that is refused for a bad value tells of none."""
@@ -82,14 +73,6 @@ class RestClient:
             asked = f"the record {record.source_id} came for {source_id}"
             return faulty(record, "E-SRC-016", f"$.{reading.record_id}", asked, "correct read.one of the connector")
         return record
-
-    def _reading(self, entity: ConnectorEntity) -> Reading:
-        if entity.read is None:
-            raise PermanentFailure("E-SRC-053", self._at(entity), "is not read", "give `read` in the connector")
-        return entity.read
-
-    def _at(self, entity: ConnectorEntity) -> str:
-        return f"{self._session.where} {entity.name}"
 
 
 def _one(answer: Answer, path: str) -> bytes | None:

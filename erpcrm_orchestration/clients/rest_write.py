@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
+from erpcrm_orchestration.clients.frame import WriterFrame, several
 from erpcrm_orchestration.clients.http import Answer, AnswerLost, Request, require_json
 from erpcrm_orchestration.clients.json_page import Slices
 from erpcrm_orchestration.clients.rest_record import identity
@@ -17,7 +18,7 @@ from erpcrm_orchestration.clients.rest_request import filled, text
 from erpcrm_orchestration.clients.rest_session import RestSession, parsed
 from erpcrm_orchestration.domain.connection import Call, Writing
 from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure
-from erpcrm_orchestration.domain.json_path import ABSENT, at
+from erpcrm_orchestration.domain.json_path import ABSENT
 from erpcrm_orchestration.domain.received import Change, UnknownOutcome, Written
 from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.domain.values import shown
@@ -26,26 +27,20 @@ UNDECIDED = frozenset({500, 502, 504})
 BESIDE_CONFLICT = frozenset({409, 412})
 
 
-class Writer:
+class Writer(WriterFrame):
     """Writes to one entity of a system."""
 
     def __init__(self, session: RestSession, writing: Writing, where: str) -> None:
-        self._session, self._writing, self._where = session, writing, where
+        super().__init__(writing, where)
+        self._session = session
 
-    def write(self, change: Change) -> Written:
-        """Create or update; raise UnknownOutcome, or the SourceError that the answer stands for."""
-        values = self._values(change)
-        return self._create(change, values) if change.external_id is None else self._update(change, values)
-
-    def _create(self, change: Change, values: Mapping[str, object]) -> Written:
-        call = self._required(self._writing.create, "create")
+    def _create(self, call: Call, change: Change, values: Mapping[str, object]) -> Written:
         if change.doubtful:
             found = self._look(values)
             if found is not None:
                 return Written(found[0], found=True)
             if self._writing.find is None and self._writing.idempotency_header is None:
-                told = "an earlier attempt may have created it, and there is no way to look"
-                raise PermanentFailure("E-SRC-057", self._where, told, "look in the system, then settle it by hand")
+                raise self._blind()
         answer = self._sent(call, change, values)
         if answer.status == 409:
             return self._existing(answer, call, change, values)
@@ -57,8 +52,7 @@ class Writer:
         except InputError:
             return self._without_id(answer, values)
 
-    def _update(self, change: Change, values: Mapping[str, object]) -> Written:
-        call = self._required(self._writing.update, "update")
+    def _update(self, call: Call, change: Change, values: Mapping[str, object]) -> Written:
         content = filled(call.variables if call.graphql else call.body, self._all(values))
         if content is ABSENT:
             return Written(change.external_id)
@@ -71,10 +65,6 @@ class Writer:
         if answer.status in BESIDE_CONFLICT:
             return Written(change.external_id, conflict=str(self._failure(answer)))
         return Written(change.external_id, answer=self._accepted(answer))
-
-    def _values(self, change: Change) -> dict[str, object]:
-        """Return the values in the system's words; a word that it has no word for is not sent."""
-        return {**told(self._writing, change.values), "key": change.idempotency_key, "id": change.external_id}
 
     def _sent(self, call: Call, change: Change, values: Mapping[str, object]) -> Answer:
         request = self._session.request(call, values)
@@ -133,8 +123,7 @@ class Writer:
             raise failure
         found = self._session.slices(answer, self._writing.find_records)
         if len(found.records) > 1:
-            told = f"{len(found.records)} records where one is looked for"
-            raise PermanentFailure("E-SRC-057", answer.where, told, "make `find` of the connector exact, or settle it by hand")
+            raise several(answer.where, f"{len(found.records)} records")
         return self._found(answer, found)
 
     def _found(self, answer: Answer, found: Slices) -> tuple[str, object] | None:
@@ -156,39 +145,12 @@ class Writer:
             raise told
         return parsed(answer)
 
-    def _refusal(self, held: object | None) -> str | None:
-        for path, words in self._writing.refuse_when.items():
-            value = at(held, path)
-            if value is not ABSENT and value is not None and text(value) in words:
-                return f"{path} is {shown(text(value))} there"
-        return None
-
-    def _required(self, call: Call | None, name: str) -> Call:
-        if call is None:
-            raise PermanentFailure("E-SRC-053", self._where, f"no call to {name}", f"give write.{name} in the connector")
-        return call
-
     def _failure(self, answer: Answer) -> SourceError:
         failure = self._session.failure(answer)
         return failure or PermanentFailure("E-SRC-048", answer.where, f"status {answer.status}", "correct the connector")
 
     def _all(self, values: Mapping[str, object]) -> dict[str, object]:
         return {**self._session.credentials, **values}
-
-
-def told(writing: Writing, ours: Mapping[str, object]) -> dict[str, object]:
-    """Return our values in the system's words.
-
-    A field is told by its own words. A name that is no field is made from the first of the fields whose word it has.
-    """
-    values = dict(ours)
-    for name, words in writing.values.items():
-        of = [name] if name in writing.fields else writing.fields
-        meaning = next((words[str(ours[field])] for field in of if str(ours.get(field)) in words), None)
-        values.pop(name, None)
-        if meaning is not None:
-            values[name] = meaning
-    return values
 
 
 def _still_at_work(failure: SourceError) -> TransientFailure:

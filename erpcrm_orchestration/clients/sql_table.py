@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 
+from erpcrm_orchestration.clients.frame import ClientFrame
 from erpcrm_orchestration.clients.plain_json import record_text
 from erpcrm_orchestration.clients.rest_record import received
 from erpcrm_orchestration.clients.sql_follow import Row, Table, link_values, linked, put_in, table_of
@@ -33,20 +34,14 @@ UNPLACED_AT_ONCE = 1000
 PARENTS_AT_ONCE = 500
 
 
-class SqlClient:
+class SqlClient(ClientFrame):
     """A ConnectorClient for the kind `sql`. Nothing is connected before the first use."""
 
     def __init__(self, connector: Connector, connection: Connection, environment: Mapping[str, str]) -> None:
         self._connector, self._connection, self._environment = connector, connection, environment
-        self._where = f"connection {connection.connection_code}"
+        self.where = f"connection {connection.connection_code}"
         self._opened: SqlSource | None = None
         self._readers: dict[tuple[object, ...], StreamReader] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connection to the database."""
@@ -58,7 +53,7 @@ class SqlClient:
         reading = self._reading(entity)
         with self._connected() as (source, connection):
             clock = SourceSession(source, connection).now()
-            read = _Pass(self, source, connection, reading, f"{self._where} {entity.name}")
+            read = _Pass(self, source, connection, reading, f"{self.where} {entity.name}")
             if read.is_shaped:
                 yield Page(list(read.shaped()), clock)
                 return
@@ -69,7 +64,7 @@ class SqlClient:
         """Return one record as it is now, None when the table has no such row."""
         reading = self._reading(entity)
         with self._connected() as (source, connection):
-            read = _Pass(self, source, connection, reading, f"{self._where} {entity.name}")
+            read = _Pass(self, source, connection, reading, f"{self.where} {entity.name}")
             if read.is_shaped:
                 return next((one for one in read.shaped() if one.source_id == source_id), None)
             rows = read.rows(read.main, read.main.keyed(self.dossier, [source_id]))
@@ -77,7 +72,7 @@ class SqlClient:
 
     def write(self, change: Change) -> Written:
         """Refuse: an existing database is never written."""
-        where = f"{self._where} {change.entity.name}"
+        where = f"{self.where} {change.entity.name}"
         raise PermanentFailure("E-SRC-053", where, "a database is not written", "leave `write` out of the connector")
 
     @property
@@ -118,20 +113,15 @@ class SqlClient:
         if self._opened is None:
             one, connector = self._connection, self._connector
             described = Source(one.connection_code, one.url, one.time_zone, timeout_s=connector.timeout_s)
-            self._opened = SqlSource(described, self._environment, self._where)
+            self._opened = SqlSource(described, self._environment, self.where)
         return self._opened
-
-    def _reading(self, entity: ConnectorEntity) -> Reading:
-        if entity.read is None:
-            raise PermanentFailure("E-SRC-053", f"{self._where} {entity.name}", "is not read", "give `read` in the connector")
-        return entity.read
 
 
 class _Pass:
     """One reading of an entity on one connection."""
 
     def __init__(self, client: SqlClient, source: SqlSource, connection: sa.Connection, reading: Reading, where: str) -> None:
-        self._client, self._source, self._connection, self._reading, self._where = client, source, connection, reading, where
+        self._client, self._source, self._connection, self._reading, self.where = client, source, connection, reading, where
         self._size = reading.paging.size
         self.is_shaped = is_shaped(reading, where)
         names = ("", "") if self.is_shaped else (reading.record_id, reading.modified or "")
@@ -163,17 +153,17 @@ class _Pass:
     def records(self, rows: Sequence[Row]) -> list[Received]:
         """Return the rows as records, with what belongs to them."""
         for follow in self._reading.follow:
-            table = linked(follow, self._where)
+            table = linked(follow, self.where)
             for at in range(0, len(rows), PARENTS_AT_ONCE):
                 part = rows[at : at + PARENTS_AT_ONCE]
                 put_in(part, follow, table, self._belonging(table, part))
         return [received(record_text(row), self._reading) for row in rows]
 
     def _belonging(self, table: Table, parents: Sequence[Row]) -> list[Row]:
-        values = link_values(table, parents, self._where)
+        values = link_values(table, parents, self.where)
         if not values:
             return []
-        reader = self._client.reader(self._connection, table, ("", ""), self._where)
+        reader = self._client.reader(self._connection, table, ("", ""), self.where)
         # Without an order the same rows would come as another text the next time.
         order = table.order or self._primary_key(table) or tuple(reader.types)
         return self.rows(reader, reader.among(self._client.dossier, values, order))
@@ -207,7 +197,7 @@ class _Pass:
 
     def _reader(self, call: Call, key: str, order: str) -> StreamReader:
         with self._source.translated(self._connection):
-            return self._client.reader(self._connection, table_of(call), (key, order), self._where)
+            return self._client.reader(self._connection, table_of(call), (key, order), self.where)
 
     def _found(self, statement: Statement) -> list[Mapping[Any, Any]]:
         with self._source.translated(self._connection):

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Self
 
+from erpcrm_orchestration.clients.frame import ClientFrame
 from erpcrm_orchestration.clients.rest_record import identity
 from erpcrm_orchestration.clients.rest_session import Surroundings
 from erpcrm_orchestration.clients.tryton_json import instant_in, payload, plain
@@ -28,7 +28,7 @@ EVERYTHING: Mapping[str, object] = {"active_test": False}
 """The context in which archived records are read too."""
 
 
-class TrytonClient:
+class TrytonClient(ClientFrame):
     """A ConnectorClient for the kind `tryton`. Nothing is sent before the first use."""
 
     def __init__(
@@ -40,12 +40,7 @@ class TrytonClient:
     ) -> None:
         """Raise PermanentFailure E-SRC-042 or 051 for what the connection lacks, E-CFG-046 for a missing secret."""
         self._session = TrytonSession(connector, connection, environment, around)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.where = self._session.where
 
     def close(self) -> None:
         """End the session."""
@@ -72,22 +67,18 @@ class TrytonClient:
 
     def fetch(self, entity: ConnectorEntity, source_id: str) -> Received | None:
         """Return one record as it is now, None when there is no such id."""
-        reading = self._reading(entity)
-        if reading.one is None:
-            raise PermanentFailure("E-SRC-053", self._at(entity), "no call for one record", "give read.one in the connector")
+        reading, one = self._one(entity)
         is_number = source_id.isascii() and source_id.isdigit()
         if reading.record_id == "id" and not is_number:
             return None
         lists = self._lists(reading)
         wanted: object = int(source_id) if reading.record_id == "id" else source_id
-        rows = _rows(self._search(reading.one.path, [[reading.record_id, "=", wanted]], reading, lists))
+        rows = _rows(self._search(one.path, [[reading.record_id, "=", wanted]], reading, lists))
         return received(rows[0], reading, lists) if rows else None
 
     def write(self, change: Change) -> Written:
         """Carry out a change once; raise UnknownOutcome when it was sent and its answer was lost."""
-        if change.entity.write is None:
-            raise PermanentFailure("E-SRC-053", self._at(change.entity), "is not written", "give `write` in the connector")
-        return TrytonWriter(self._session, change.entity.write, self._at(change.entity)).write(change)
+        return TrytonWriter(self._session, self._writing(change.entity), self._at(change.entity)).write(change)
 
     def _lists(self, reading: Reading) -> tuple[str, ...]:
         """Return the dotted prefixes of the fields that are lists of rows which belong to the record."""
@@ -101,14 +92,6 @@ class TrytonClient:
         names = [*dict.fromkeys([*_fields(reading), *own, *DATES, *dates])]
         arguments = [domain, 0, reading.paging.size, [["id", "ASC"]], names]
         return self._session.model(model, "search_read", arguments, EVERYTHING)
-
-    def _reading(self, entity: ConnectorEntity) -> Reading:
-        if entity.read is None:
-            raise PermanentFailure("E-SRC-053", self._at(entity), "is not read", "give `read` in the connector")
-        return entity.read
-
-    def _at(self, entity: ConnectorEntity) -> str:
-        return f"{self._session.where} {entity.name}"
 
 
 def received(row: object, reading: Reading, lists: Sequence[str]) -> Received:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from erpcrm_orchestration.clients.frame import WriterFrame, several
 from erpcrm_orchestration.clients.http import AnswerLost
-from erpcrm_orchestration.clients.rest_request import filled, text
+from erpcrm_orchestration.clients.rest_request import filled
 from erpcrm_orchestration.clients.tryton_json import as_field, plain, typed
 from erpcrm_orchestration.clients.tryton_rpc import TrytonSession
 from erpcrm_orchestration.domain.connection import Call, Writing
@@ -24,19 +25,14 @@ from erpcrm_orchestration.domain.values import shown
 LISTS = frozenset({"one2many", "many2many"})
 
 
-class TrytonWriter:
+class TrytonWriter(WriterFrame):
     """Writes to one model."""
 
     def __init__(self, session: TrytonSession, writing: Writing, where: str) -> None:
-        self._session, self._writing, self._where = session, writing, where
+        super().__init__(writing, where)
+        self._session = session
 
-    def write(self, change: Change) -> Written:
-        """Create or update; raise UnknownOutcome when the answer was lost, or the SourceError of the server's refusal."""
-        values = self._values(change)
-        return self._create(change, values) if change.external_id is None else self._update(change, values)
-
-    def _create(self, change: Change, values: Mapping[str, object]) -> Written:
-        call = self._required(self._writing.create, "create")
+    def _create(self, call: Call, change: Change, values: Mapping[str, object]) -> Written:
         if change.doubtful:
             found = self._look(values)
             if found is not None:
@@ -48,15 +44,13 @@ class TrytonWriter:
             raise UnknownOutcome(PermanentFailure("E-SRC-056", self._where, told, "correct write.create of the connector"))
         return Written(str(numbers[0]))
 
-    def _update(self, change: Change, values: Mapping[str, object]) -> Written:
-        call = self._required(self._writing.update, "update")
+    def _update(self, call: Call, change: Change, values: Mapping[str, object]) -> Written:
         if call.body is not None and filled(call.body, values) is ABSENT:
             return Written(change.external_id)
         held = self._held(values)
-        for path, words in self._writing.refuse_when.items():
-            value = at(held, path)
-            if value is not ABSENT and value is not None and text(value) in words:
-                return Written(change.external_id, conflict=f"{path} is {shown(text(value))} there")
+        refusal = self._refusal(held)
+        if refusal is not None:
+            return Written(change.external_id, conflict=refusal)
         self._sent(call, values, self._lock(call, held, values))
         return Written(change.external_id)
 
@@ -125,16 +119,14 @@ class TrytonWriter:
         """Return the id of the record that an earlier attempt made, None when there is none."""
         call = self._writing.find
         if call is None:
-            told = "an earlier attempt may have created it, and there is no way to look"
-            raise PermanentFailure("E-SRC-057", self._where, told, "look in the system, then settle it by hand")
+            raise self._blind()
         domain = filled(json.loads(call.query.get("domain", "[]")), values)
         if domain is ABSENT or not domain:
             raise PermanentFailure("E-SRC-057", self._where, "`find` has no value to look for", "correct the connector")
         found = self._session.model(call.path, "search", [typed(domain), 0, 2, [["id", "ASC"]]], {"active_test": False})
         numbers = found.value if isinstance(found.value, list) else []
         if len(numbers) > 1:
-            told = f"{len(numbers)} records or more where one is looked for"
-            raise PermanentFailure("E-SRC-057", self._where, told, "make `find` of the connector exact, or settle it by hand")
+            raise several(self._where, f"{len(numbers)} records or more")
         return str(numbers[0]) if numbers else None
 
     def _held(self, values: Mapping[str, object]) -> object | None:
@@ -153,26 +145,13 @@ class TrytonWriter:
             return {}
         return {"_timestamp": {f"{_split(call.path, self._where)[0]},{values['id']}": stamp}}
 
-    def _values(self, change: Change) -> dict[str, object]:
-        """Return the values in the system's words; a word that it has no word for is not sent."""
-        values = dict(change.values)
-        for name, words in self._writing.values.items():
-            ours = values.pop(name, None)
-            if ours is not None and str(ours) in words:
-                values[name] = words[str(ours)]
-        return {**values, "key": change.idempotency_key, "id": self._number(change.external_id)}
-
-    def _number(self, external_id: str | None) -> int | None:
-        if external_id is None:
+    def _id(self, change: Change) -> int | None:
+        number = change.external_id
+        if number is None:
             return None
-        if not (external_id.isascii() and external_id.isdigit()):
-            raise PermanentFailure("E-SRC-016", self._where, f"{shown(external_id)} is no id of Tryton", "settle it by hand")
-        return int(external_id)
-
-    def _required(self, call: Call | None, name: str) -> Call:
-        if call is None:
-            raise PermanentFailure("E-SRC-053", self._where, f"no call to {name}", f"give write.{name} in the connector")
-        return call
+        if not (number.isascii() and number.isdigit()):
+            raise PermanentFailure("E-SRC-016", self._where, f"{shown(number)} is no id of Tryton", "settle it by hand")
+        return int(number)
 
 
 def _has_no_rows(value: object) -> bool:
