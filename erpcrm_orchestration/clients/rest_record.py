@@ -9,7 +9,7 @@ from decimal import Decimal
 from erpcrm_orchestration.clients.json_page import CutShort, NotThere, value_at
 from erpcrm_orchestration.domain.connection import ChangeMode, Reading
 from erpcrm_orchestration.domain.errors import InputError
-from erpcrm_orchestration.domain.json_path import ABSENT, at, here
+from erpcrm_orchestration.domain.json_path import ABSENT, at, here, part_of
 from erpcrm_orchestration.domain.received import Received
 from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.domain.values import instant, shown
@@ -26,9 +26,9 @@ def received(raw: bytes, reading: Reading) -> Received:
         record = loads(raw)
         if not isinstance(record, dict):
             raise InputError("E-SRC-014", "$", f"{type(record).__name__} instead of a record", REMEDY)
-        source_id = identity(record, reading.record_id)
+        source_id = identity(record, reading.record_id, reading.record_segment)
     except InputError as error:
-        return Received(_salvaged(raw, reading.record_id), shown_bytes(raw), fault=str(error))
+        return Received(_salvaged(raw, reading), shown_bytes(raw), fault=str(error))
     payload = raw.decode()
     deleted = reading.deleted is not None and at(record, reading.deleted) not in (ABSENT, None, False)
     try:
@@ -37,15 +37,17 @@ def received(raw: bytes, reading: Reading) -> Received:
         return Received(source_id, payload, deleted=deleted, fault=str(error))
 
 
-def identity(record: object, path: str) -> str:
-    """Return the id at the path: a whole number or a text; raise InputError E-SRC-016 for anything doubtful."""
+def identity(record: object, path: str, segment: int | None = None) -> str:
+    """Return the id at the path, or its n-th part: a whole number or a text; raise InputError E-SRC-016 for any other."""
     value = at(record, path)
     place = f"$.{path}"
     if value is ABSENT or value is None or value == "":
         raise InputError("E-SRC-016", place, "no id" if value != "" else "an empty id", REMEDY)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError("E-SRC-016", place, f"{shown(str(value))} is not an id", "an id is a whole number or a text")
-    text = str(value)
+    text = str(value) if segment is None else part_of(str(value), segment)
+    if text is None:
+        raise InputError("E-SRC-016", place, f"{shown(str(value))} has no part {segment}", REMEDY)
     if text != text.strip() or not text.isprintable() or len(text) > LONGEST_ID:
         raise InputError(
             "E-SRC-016", place, f"{shown(text)} is not an id", f"no blanks around it, at most {LONGEST_ID} characters"
@@ -87,11 +89,11 @@ def shown_bytes(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
-def _salvaged(raw: bytes, path: str) -> str:
+def _salvaged(raw: bytes, reading: Reading) -> str:
     """Return the id of a record that is refused for something else; without one, a name made from its content."""
     try:
-        start, end = value_at(raw, path)
-        return identity({"id": loads(raw[start:end])}, "id")
+        start, end = value_at(raw, reading.record_id)
+        return identity({"id": loads(raw[start:end])}, "id", reading.record_segment)
     except (InputError, CutShort, NotThere):
         return "?" + hashlib.sha256(raw).hexdigest()[:32]
 

@@ -106,6 +106,9 @@ class ReadingPart(NamedParts):
     mode: Annotated[value.ChangeMode, WORD] = Field(description="cursor, append or snapshot: how changes are noticed")
     pages: CallPart = Field(description="the request that lists the records")
     record_id: Name = Field(given(value.Reading, "record_id"), description="the path of a record's id")
+    record_segment: Annotated[int, Field(ge=-100, le=100)] | None = Field(
+        None, description="the n-th part of that id when it is a path or address, -1 for the last"
+    )
     records: Name = Field("", description='the path of the list in the answer, "" for the answer itself')
     modified: Name | None = Field(None, description="the path of the instant of the last change")
     modified_zone: TimeZone = Field("UTC", description="the zone of that instant when it has none")
@@ -119,6 +122,9 @@ class ReadingPart(NamedParts):
         {}, description="what stands behind links, by the place in the record where it is put"
     )
     deleted: Name | None = Field(None, description="the path of what is true, or not null, in a deleted record")
+    reread: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        100, description="of an append-only list with numbers as ids: how many before the last one are read again"
+    )
     every_s: Positive | None = Field(None, description="seconds between two readings, else those of the connection")
 
 

@@ -111,6 +111,8 @@ class Reading:
     mode: ChangeMode
     pages: Call
     record_id: str = "id"
+    record_segment: int | None = None
+    """The n-th part of that id when it is a path or address, from the end with -1."""
     records: str = ""
     modified: str | None = None
     modified_zone: str = "UTC"
@@ -124,6 +126,8 @@ class Reading:
     follow: tuple[Follow, ...] = ()
     deleted: str | None = None
     """The path of a field that is true, or not null, in a deleted record."""
+    reread: int = 100
+    """An append-only list is read again from so many numbers before its last id, for rows that were committed late."""
     every_s: int | None = None
     """Seconds between two readings; None takes the connection's poll interval. A snapshot is mostly read nightly."""
 

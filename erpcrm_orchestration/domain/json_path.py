@@ -39,3 +39,9 @@ def here(value: object, path: str) -> object:
     """Return what stands at the path, None when there is nothing or a null."""
     found = at(value, path)
     return None if found is ABSENT else found
+
+
+def part_of(text: str, number: int) -> str | None:
+    """Return the n-th part of a path or address between its slashes, from the end with -1; None when it has no such part."""
+    parts = [part for part in text.partition("?")[0].split("/") if part]
+    return parts[number] if -len(parts) <= number < len(parts) else None

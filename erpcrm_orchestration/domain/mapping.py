@@ -16,6 +16,7 @@ from typing import Any
 from erpcrm_orchestration.domain.casts import Json, Refused, cast_for, words
 from erpcrm_orchestration.domain.connection import ChildMap, EntityMapping, FieldMap
 from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, Child, Entity, Field, Kind
+from erpcrm_orchestration.domain.json_path import part_of
 
 MOST_ROWS = 10_000
 """The most rows of one child; a record with more is refused, it would not fit a batch."""
@@ -228,11 +229,10 @@ def _change(source: FieldMap, path: str) -> Get | None:
 
 
 def _segment(value: Json, number: int, path: str) -> str:
-    parts = [part for part in words(value, path).partition("?")[0].split("/") if part]
-    try:
-        return parts[number]
-    except IndexError:
-        raise Refused(path, f"{str(value)[:60]!r} has no part {number}") from None
+    part = part_of(words(value, path), number)
+    if part is None:
+        raise Refused(path, f"{str(value)[:60]!r} has no part {number}")
+    return part
 
 
 def _meaning(word: str, meanings: Mapping[str, str], otherwise: str | None, path: str) -> str:

@@ -25,7 +25,7 @@ from erpcrm_orchestration.domain.correction import (
 )
 from erpcrm_orchestration.domain.errors import ErpcrmError, InputError
 from erpcrm_orchestration.domain.integration import WORK
-from erpcrm_orchestration.domain.json_path import at
+from erpcrm_orchestration.domain.json_path import at, part_of
 from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.services.batch_message import Stream
 from erpcrm_orchestration.services.connectors import Connected, compiled, connected
@@ -248,8 +248,9 @@ def _read(payload: str) -> tuple[object, InputError | None]:
 def _require_same_id(stored: Stored, after: object, found: Connected | None, where: str) -> None:
     stream = found.connector.entity(stored.key.stream) if found else None
     if stream is not None and stream.read is not None:
-        path = stream.read.record_id
-        if str(at(after, path)) != stored.source_id:
+        path, segment = stream.read.record_id, stream.read.record_segment
+        found_id = str(at(after, path))
+        if (found_id if segment is None else part_of(found_id, segment)) != stored.source_id:
             raise InputError("E-COR-011", f"{where} $.{path}", f"it is not {stored.source_id}", "a correction keeps the id")
 
 

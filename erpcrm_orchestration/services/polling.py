@@ -33,8 +33,6 @@ from erpcrm_orchestration.store.inbox import Arrival, Receipt
 DELETE_SHARE_PERCENT = 20
 DELETE_ALLOWANCE = 5
 """A complete pass that misses more than this, and more than the share, stops the stream instead of deleting."""
-KEY_OVERLAP = 100
-"""An append-only stream is read again from so many keys before its last one, for rows that were committed late."""
 
 
 @dataclass
@@ -153,7 +151,7 @@ class StreamReader:
             case ChangeMode.CURSOR:
                 return Span(after=None if cursor.watermark_at is None else span.after)
             case ChangeMode.APPEND:
-                return Span(last_key=_before(self.greatest))
+                return Span(last_key=_before(self.greatest, self.read.reread))
             case ChangeMode.SNAPSHOT:
                 return Span()
 
@@ -233,8 +231,8 @@ def _greater(left: str | None, right: str) -> str:
     return right if left is None or key_order(right) > key_order(left) else left
 
 
-def _before(key: str | None) -> str | None:
+def _before(key: str | None, reread: int) -> str | None:
     """Return the key after which a pass over an append-only stream begins."""
     if key is None or not (key.isascii() and key.isdigit()):
         return key
-    return str(max(int(key) - KEY_OVERLAP, 0))
+    return str(max(int(key) - reread, 0))

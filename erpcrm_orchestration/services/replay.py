@@ -17,9 +17,10 @@ from erpcrm_orchestration.domain.connection import ConnectorEntity
 from erpcrm_orchestration.domain.errors import StoreError
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.integration import BATCH, WORK, Tally
+from erpcrm_orchestration.services.batch_message import Stream
 from erpcrm_orchestration.services.connectors import Connected, compiled, connected
 from erpcrm_orchestration.services.integration import parents_first
-from erpcrm_orchestration.services.integration_batch import IntegrationBatch, Stream
+from erpcrm_orchestration.services.integration_batch import IntegrationBatch
 from erpcrm_orchestration.services.leases import hold
 from erpcrm_orchestration.services.shared_fields import Sharing, sharing_of
 from erpcrm_orchestration.services.work import Work

@@ -262,6 +262,19 @@ def test_catalogue_16_a_doubtful_id_is_refused(value: str | None) -> None:
     assert only(text)[0].source_id.startswith("?")
 
 
+@pytest.mark.parametrize(
+    ("address", "source_id"),
+    [("https://shop.example/api/clients/17/?format=json", "17"), ("ana@example.com", "ana@example.com")],
+)
+def test_an_id_is_the_part_of_an_address_that_the_connector_names(address: str, source_id: str) -> None:
+    with RestSystem() as system:
+        system.faults.append(raw(json.dumps([{"url": address}, {"url": "//"}]).encode()))
+        reading = replace(ORDERS, record_id="url", record_segment=-1, modified=None, paging=Paging())
+        taken, refused = read(system, replace(CURSOR, read=reading))
+    assert (taken.source_id, taken.fault) == (source_id, None)
+    assert str(refused.fault).startswith("E-SRC-016 $.url: '//' has no part -1")
+
+
 def test_catalogue_29_an_empty_record_is_refused_and_kept() -> None:
     (record,) = only("{}")
     assert record.payload == "{}"

@@ -44,6 +44,7 @@ ORDER: dict[str, Any] = {
     ],
     "taxes": [{"code": "FR20", "amount": "6.00"}],
 }
+SMALL = "\n        map: {entity: order, fields: {number: number}}\n"
 TABLES = ("hub.order_header", "hub.order_line", "hub.order_tax_line", "hub.address")
 OURS = frozenset({"dossier_code", "order_id", "updated_at", "run_id", "message_id", "created_at", "row_hash", "received_at"})
 SHAPE = "shape: table_of_tables, table: order"
@@ -206,3 +207,21 @@ def _store(url: str, rows: list[list[object]]) -> None:
     with database.begin() as connection:
         facts.create(connection)
         connection.execute(facts.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+
+
+@pytest.mark.parametrize(("reread", "numbers"), [("", [98, 99, 100]), (", reread: 0", [98, 100])])
+def test_a_row_that_was_committed_late_is_found_as_far_back_as_an_append_only_list_is_read_again(
+    company: IntegratedCompany, tmp_path: Path, reread: str, numbers: list[int]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'late.db'}"
+    engine = sa.create_engine(url)
+    connect(company, "998", "sql", f"{{mode: append, record_id: id, pages: {{path: orders}}{reread}}}", url, SMALL)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE orders (id INTEGER PRIMARY KEY, number TEXT)"))
+    for rows in ((98,), (100,), (99,)):
+        with engine.begin() as connection:
+            connection.execute(sa.text("INSERT INTO orders VALUES (:id, 'late')"), [{"id": one} for one in rows])
+        assert company.round()["998"].failures == []
+        company.pass_time()
+    engine.dispose()
+    assert sorted(int(row["source_id"]) for row in company.rows("flow.inbox")) == numbers
