@@ -46,7 +46,7 @@ class DatasetFilter:
 def error_class() -> sa.ColumnElement[str]:
     """Return what messages have in common: code and place of the error without positions, or what they wait for."""
     columns = inbox.c
-    head = sa.func.substring(columns.error, r"^E-[A-Z]+-[0-9]+(?: [^:]*)?")
+    head = sa.func.substring(columns.error, r"^E-[A-Z]+-[0-9]+(?: [^:]*(?:: [$][^:]*)?)?")
     code = sa.func.substring(head, r"^E-[A-Z]+-[0-9]+")
     place = sa.func.regexp_replace(sa.func.substring(head, r"^E-[A-Z]+-[0-9]+(.*)$"), r"[0-9]+", "#", "g")
     return sa.case(
