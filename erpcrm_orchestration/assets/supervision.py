@@ -16,9 +16,10 @@ from erpcrm_orchestration.dagster_internals import (
     pool_connections,
 )
 from erpcrm_orchestration.domain.checks import SOURCE_IS_REACHABLE
+from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.supervision import Evaluations, InteractionState
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
-from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INTERACTION_STATE, LOGBOOK_ENTRY
+from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INBOX, INTERACTION_STATE, LOGBOOK_ENTRY
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.supervision import Refresh, failure_verdict, mark_reported, refresh, verdicts
 
@@ -26,7 +27,7 @@ from erpcrm_orchestration.services.supervision import Refresh, failure_verdict, 
 @dg.asset(
     key=INTERACTION_STATE,
     partitions_def=DOSSIERS,
-    deps=[LOGBOOK_ENTRY, HUB_DATASET],
+    deps=[LOGBOOK_ENTRY, HUB_DATASET, *(INBOX[name] for name, entity in ENTITIES.items() if entity.category)],
     check_specs=[*DOSSIER_CHECK_SPECS, SUMMARY_SPEC],
     output_required=False,
     backfill_policy=dg.BackfillPolicy.single_run(),

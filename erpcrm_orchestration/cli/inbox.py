@@ -20,7 +20,7 @@ from erpcrm_orchestration.domain.correction import Change, Link, assignment
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean, one_line
 from erpcrm_orchestration.services import inbox_correction
-from erpcrm_orchestration.services.inbox_correction import RELAUNCHED, Author, Correction, Proposal
+from erpcrm_orchestration.services.inbox_correction import RELAUNCHABLE, RELAUNCHED, Author, Correction, Proposal
 from erpcrm_orchestration.services.journey import journey
 from erpcrm_orchestration.store import journey as reading
 from erpcrm_orchestration.store.connection_state import stopped_streams
@@ -141,7 +141,9 @@ def relaunch_command(
     messages: Annotated[list[int] | None, typer.Argument(metavar="[MESSAGE]...", help="Numbers of messages.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that are the newest of their record.")] = False,
     entity: EntityOption = None,
-    state: Annotated[list[InboxState] | None, typer.Option(help="With --all: only REJECTED, DEAD or WAITING.")] = None,
+    state: Annotated[
+        list[InboxState] | None, typer.Option(help="With --all: only REJECTED, DEAD, WAITING; or IGNORED.")
+    ] = None,
 ) -> None:
     """Let refused, given up or waiting messages enter again; only the newest of each record, so that none overtakes.
 
@@ -151,9 +153,9 @@ def relaunch_command(
     if bool(messages) == everything or (messages and (entity or state)):
         raise InputError("E-CLI-050", "erpcrm inbox relaunch", "messages or --all", "name messages, or --all with its filters")
     author, states = Author(actor(), reason), _words(state)
-    unknown = sorted(set(states) - set(RELAUNCHED))
+    unknown = sorted(set(states) - set(RELAUNCHABLE))
     if unknown:
-        raise InputError("E-COR-003", "erpcrm inbox relaunch --state", unknown[0], f"choose of {', '.join(RELAUNCHED)}")
+        raise InputError("E-COR-003", "erpcrm inbox relaunch --state", unknown[0], f"choose of {', '.join(RELAUNCHABLE)}")
     with open_database() as engine:
         _require_dossier(engine, dossier)
         if messages:
@@ -170,7 +172,7 @@ def relaunch_command(
 @app.command("journey")
 def journey_command(
     dossier: Dossier,
-    entity: Annotated[str, typer.Option(help="order, customer, product, category or subscription.")],
+    entity: Annotated[str, typer.Option(help="order, customer, product, intervention ...")],
     source_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The id that a system gives the record.")] = None,
     system: Annotated[str | None, typer.Option(help="The system whose id it is: shop, crm, erp.")] = None,
     record: Annotated[int | None, typer.Option(help="Our id of the record, in place of a system's.")] = None,

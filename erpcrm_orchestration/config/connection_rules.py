@@ -20,6 +20,7 @@ NOTHING_WRITTEN = "E-CFG-073"
 SAME_SYSTEM = "E-CFG-074"
 OPTION = "E-CFG-075"
 NOT_OF_THE_CONNECTOR = "E-CFG-076"
+SAME_ENTITY = "E-CFG-081"
 
 OPTIONS: Mapping[ConnectorKind, tuple[frozenset[str], frozenset[str]]] = {
     ConnectorKind.WOOCOMMERCE: (frozenset(), frozenset()),
@@ -46,7 +47,21 @@ def connection_faults(reading: Reading, known: Known) -> Iterator[Fault]:
         if connector is not None:
             yield from _option_faults(reading, path, connection, connector)
             yield from _need_faults(reading, path, connection, connector, used[connector.connector_code])
+            yield from _same_entity_faults(reading, path, connection, connector)
     yield from _shared_systems(reading, known)
+
+
+def _same_entity_faults(reading: Reading, path: Path, connection: Connection, connector: Connector) -> Iterator[Fault]:
+    """Yield entities of ours that two lists are mapped to: what is received is keyed by our entity and the id in the system."""
+    owners: dict[str, str] = {}
+    for one in connector.entities:
+        if one.map is None or one.read is None or (connection.entities and one.name not in connection.entities):
+            continue
+        owner = owners.setdefault(one.map.entity, one.name)
+        if owner != one.name:
+            found = f"{owner} and {one.name} of {connector.connector_code} are both mapped to {one.map.entity}"
+            remedy = "read them as one list, or choose one of both by entities: their ids would be taken for each other"
+            yield reading.refuse(SAME_ENTITY, (*path, "connector"), found, remedy)
 
 
 def _own_faults(reading: Reading, path: Path, connection: Connection, connector: Connector | None) -> Iterator[Fault]:

@@ -60,13 +60,23 @@ class Refused:
 
 
 def integration_milestones(engine: sa.Engine, systems: Systems) -> list[Milestone]:
-    """Return the milestones of the orders between shop and ERP, in the order in which they are usually reached."""
+    """Return the milestones of orders and field service, in the order in which they are usually reached."""
     columns = inbox.c
     with engine.connect() as connection:
         integrated = set(connection.scalars(sa.select(columns.dossier_code).where(columns.state == "TRANSFORMED").distinct()))
+        service = set(
+            connection.execute(
+                sa.select(columns.entity, columns.state).where(columns.dossier_code == "998", columns.system_code == "crm")
+            ).tuples()
+        )
     waits = systems.wrong is not None and refused(engine, systems.wrong.order_id) is not None
     return [
         *(Milestone(f"records of dossier {code} are integrated", code in integrated) for code in ("998", "210")),
+        *(
+            Milestone(f"the CRM's records of {name} are integrated", (name, "TRANSFORMED") in service)
+            for name in ("intervention", "time_entry", "document")
+        ),
+        Milestone("a wrong intervention waits to be corrected", ("intervention", "REJECTED") in service),
         Milestone("a wrong order waits to be corrected", waits),
         Milestone("the ERP has orders of the shop", bool(systems.erp.orders)),
         Milestone("an order that the ERP shipped is completed in the shop", bool(systems.journeys())),

@@ -88,19 +88,22 @@ DOSSIER_CHECKS: tuple[DossierCheck, ...] = (
     DossierCheck(
         "interventions_are_ok",
         "No intervention waits or failed, of whatever day.",
-        "List them: erpcrm datasets list --dossier CODE --category INTERVENTION; correct and relaunch those in error.",
+        "List them: erpcrm inbox list --dossier CODE --entity intervention; "
+        "erpcrm datasets list --dossier CODE --category INTERVENTION; correct and relaunch those in error.",
         lambda state: _counted(state.interventions_not_ok, state.interventions_in_error),
     ),
     DossierCheck(
         "times_are_ok",
         "No time entry of today waits or failed.",
-        "List them: erpcrm datasets list --dossier CODE --category TIME; correct and relaunch those in error.",
+        "List them: erpcrm inbox list --dossier CODE --entity time_entry; "
+        "erpcrm datasets list --dossier CODE --category TIME; correct and relaunch those in error.",
         lambda state: _counted(state.times_not_ok, state.times_in_error),
     ),
     DossierCheck(
         "documents_are_ok",
         "No document of today from the CRM waits or failed.",
-        "List them: erpcrm datasets list --dossier CODE --category DOCUMENT; correct and relaunch those in error.",
+        "List them: erpcrm inbox list --dossier CODE --entity document; "
+        "erpcrm datasets list --dossier CODE --category DOCUMENT; correct and relaunch those in error.",
         lambda state: _counted(state.documents_not_ok, state.documents_in_error),
     ),
     DossierCheck(

@@ -274,6 +274,6 @@ def test_the_schema_knows_a_field_as_a_path_or_a_mapping() -> None:
 def test_the_examples_of_the_documentation_are_right() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "connectors:" in block]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         assert check(read_text(block, name="configuration.md")).errors == ()

@@ -115,3 +115,15 @@ def test_conditions_and_switches_are_checked(where: str, switches: str, refused:
     code, _, rest = refused.format(place="connectors.crm.entities.times.map").partition(" ")
     assert line.startswith(f"{code} f.yaml:")
     assert rest in line
+
+
+def test_two_lists_of_one_connection_are_not_the_same_entity() -> None:
+    text = CONNECTOR.format(where="", switches="[]").replace(
+        "connections:",
+        "      more_times: {read: {mode: snapshot, pages: {path: /more}}, map: {entity: time_entry, fields: {worker: user}}}\n"
+        "connections:",
+    )
+    (error,) = check(read_text(text, name="f.yaml")).errors
+    assert "E-CFG-081 f.yaml" in str(error)
+    assert "times and more_times of crm are both mapped to time_entry" in str(error)
+    assert check(read_text(text.replace("switches: []", "entities: [times]"), name="f.yaml")).errors == ()
