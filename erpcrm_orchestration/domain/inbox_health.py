@@ -19,6 +19,7 @@ class InboxHealth:
     """`open` messages are NEW or WAITING, the oldest received at `oldest_at`. `warned`: integrated with a warning.
 
     `rivals`: refused because other content came with the same version. `drift`: fields that nobody mapped or accepted.
+    `conflicts`: fields that two systems changed and nobody decided.
     """
 
     dossier_code: str
@@ -33,6 +34,7 @@ class InboxHealth:
     totals_differ: int = 0
     sample: str | None = None
     drift: str | None = None
+    conflicts: int = 0
     rows: int | None = None
 
 
@@ -54,8 +56,9 @@ def _are_integrated_in_time(health: InboxHealth, now: datetime) -> Verdict:
 
 
 def _are_not_refused(health: InboxHealth, now: datetime) -> Verdict:
-    details = {"rejected": health.rejected, "dead": health.dead, "sample": health.sample}
-    return Verdict(health.rejected + health.dead == 0, "ERROR" if health.dead else "WARN", dict(details))
+    details = {"rejected": health.rejected, "dead": health.dead, "conflicts": health.conflicts, "sample": health.sample}
+    refused = health.rejected + health.dead + health.conflicts
+    return Verdict(refused == 0, "ERROR" if health.dead else "WARN", dict(details))
 
 
 def _keep_their_contract(health: InboxHealth, now: datetime) -> Verdict:
@@ -78,8 +81,9 @@ INBOX_CHECKS: tuple[InboxCheck, ...] = (
     ),
     InboxCheck(
         "records_are_not_refused",
-        "No received record was rejected or given up.",
-        "List them: erpcrm inbox list --dossier CODE --state REJECTED; then erpcrm inbox fix or erpcrm inbox relaunch.",
+        "No received record was rejected or given up, and no field of one waits for a decision.",
+        "List them: erpcrm inbox list --dossier CODE --state REJECTED; then erpcrm inbox fix or erpcrm inbox relaunch. "
+        "Conflicts: erpcrm conflicts list --dossier CODE.",
         _are_not_refused,
     ),
     InboxCheck(

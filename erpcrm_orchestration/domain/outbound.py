@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -17,6 +18,12 @@ def told(writing: Writing, values: Mapping[str, Any]) -> dict[str, Any]:
     references = values.get("ref", {})
     found = {name: references.get(name, values.get(name)) for name in writing.fields}
     return {name: value for name, value in found.items() if value not in (None, [], {})}
+
+
+def held_by_updates(writing: Writing) -> frozenset[str]:
+    """Return the fields of a record that an update of it holds: the system has our value of these when it was carried out."""
+    content = repr((writing.update.body, writing.update.variables)) if writing.update else ""
+    return frozenset(name for name in writing.fields if re.search(rf"\{{{re.escape(name)}[.:}}]", content))
 
 
 def values_hash(values: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from erpcrm_orchestration.domain.errors import (
 )
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.order_rules import unit_price
+from erpcrm_orchestration.domain.outbound import held_by_updates
 from erpcrm_orchestration.domain.received import Change, ConnectorClient, UnknownOutcome, Written
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
@@ -214,7 +215,7 @@ class DeliveryAttempt:
         if not record_sent(connection, key, item.record_id or 0, external_id, item.values_hash, now):
             return False
         if self.stream and self.stream.write:
-            told = told_values(ENTITIES[key.entity], self.stream.write.fields, item.values)
+            told = told_values(ENTITIES[key.entity], held_by_updates(self.stream.write), item.values)
             keep_told(connection, Place(key.dossier_code, key.system_code, key.entity, now), external_id, told)
         return True
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -16,8 +18,11 @@ from erpcrm_orchestration.demo.crm_api import Crm
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
-from erpcrm_orchestration.services.inbox_correction import verify
-from tests.integrated_company import CONNECTORS, IntegratedCompany
+from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.services.conflict import Choice, Whose, decide
+from erpcrm_orchestration.services.inbox_correction import Author, verify
+from erpcrm_orchestration.services.inbox_health import judge
+from tests.integrated_company import CONNECTORS, SECRETS, IntegratedCompany
 
 HERE = ["--dossier", "998"]
 WHY = [*HERE, "--yes", "--reason", "the customer wrote to us"]
@@ -129,10 +134,8 @@ def pair(engine: sa.Engine, database_url: sa.URL, clock: FixedClock, monkeypatch
     shop, crm, company = Shop(clock=clock), Crm(clock=clock), IntegratedCompany(engine, clock)
     company.dossier()
     with ExitStack() as stack:
-        company.connect_systems(
-            shop=stack.enter_context(WebServer(shop)).url, crm=stack.enter_context(WebServer(crm)).url
-        )  # fmt: skip
-        company.connect(connectors(WRITTEN_SHOP))
+        urls = {name: stack.enter_context(WebServer(one)).url for name, one in (("shop", shop), ("crm", crm))}
+        company.connect(connectors(WRITTEN_SHOP) + "connections:\n" + "".join(connection(*one) for one in urls.items()))
         yield Pair(shop, crm, company)
 
 
@@ -142,6 +145,15 @@ def lossy(pair: Pair) -> Pair:
     pair.company.connect(connectors(WRITTEN_SHOP, *FEWER_PARTS))
     pair.meet()
     return pair
+
+
+def connection(system: str, url: str) -> str:
+    """Return the connection of a system of which only the customers are read."""
+    entity = {"shop": "customers", "crm": "contacts"}[system]
+    return (
+        f'  {system}_998: {{dossier: "998", system: {system}, connector: {system}, url: "{url}", entities: [{entity}],\n'
+        f"    outbound_enabled: true, credentials: {SECRETS[system]}}}\n"
+    )
 
 
 def connectors(*changes: tuple[str, str]) -> str:
@@ -167,6 +179,9 @@ def test_a_conflict_is_listed_and_nothing_is_sent_over_it_until_it_is_decided(
         "conflict_id": number, "system_code": "shop", "field": "first_name",
         "base_value": "Ana", "our_value": "Anna", "their_value": "Annette",
     }  # fmt: skip
+    told = judge(pair.company.engine, ["998"], {("998", "customer")}, clock=pair.company.clock)["998", "customer"]
+    refused = told.verdicts["records_are_not_refused"]
+    assert (refused.passed, refused.severity, refused.metadata["conflicts"]) == (False, "WARN", 1)
     assert run(["conflicts", "show", str(number), *HERE]) == 0
     assert "their_value: Annette" in capsys.readouterr().out
 
@@ -216,6 +231,39 @@ def test_what_was_decided_or_changed_meanwhile_is_refused(pair: Pair, capsys: py
     assert run([*decide, "--ours", *WHY]) == 2
     assert run([*decide, *HERE, "--reason", "x"]) == 2
     assert len(pair.company.rows("audit.correction")) == 1
+
+
+def test_of_two_people_who_decide_at_once_one_is_refused(pair: Pair) -> None:
+    pair.meet()
+    number = pair.differ()
+    start = Barrier(2)
+
+    def decided(whose: Whose) -> str:
+        start.wait()
+        try:
+            decide(pair.company.engine, "998", number, Choice(whose), Author("ann", "asked"), clock=pair.company.clock)
+        except InputError as refused:
+            return refused.code
+        return "decided"
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(decided, (Whose.OURS, Whose.THEIRS))) == ["E-COR-031", "decided"]
+    assert len(pair.company.rows("audit.correction")) == 1
+    pair.rounds(2)
+    assert len(set(pair.names())) == 1
+
+
+def test_a_field_that_an_update_does_not_hold_is_not_taken_for_told(pair: Pair) -> None:
+    """The shop is told of names, not of phones: both change the phone, and the second one is a conflict."""
+    told = ("          fields: [first_name, billing_address]", "          fields: [first_name, phone, billing_address]")
+    pair.company.connect(connectors(WRITTEN_SHOP, told))
+    pair.meet()
+    pair.crm.change("contacts", pair.contact, phone="+33 1")
+    pair.rounds()
+    assert pair.company.rows("flow.work_item", system_code="shop", state="DONE")
+    pair.billing(phone="+33 2")
+    pair.rounds()
+    assert [row["field"] for row in pair.company.rows("flow.field_conflict")] == ["phone"]
 
 
 def test_a_conflict_ends_when_one_takes_its_change_back_and_what_waited_is_sent(pair: Pair) -> None:

@@ -32,6 +32,11 @@ WITH open AS (
     CROSS JOIN LATERAL jsonb_array_elements(c.definition -> 'entities') AS one (value)
     WHERE one.value ->> 'name' = drift.stream
     GROUP BY drift.dossier_code, one.value -> 'map' ->> 'entity'
+), undecided AS (
+    SELECT dossier_code, entity, count(*) AS conflicts
+    FROM flow.field_conflict
+    WHERE dossier_code = ANY(CAST(:dossier_codes AS text[])) AND closed_at IS NULL
+    GROUP BY dossier_code, entity
 )
 SELECT
     dossier_code,
@@ -45,7 +50,9 @@ SELECT
     coalesce(problem.warned, 0) AS warned,
     coalesce(problem.totals_differ, 0) AS totals_differ,
     problem.sample,
-    drifted.drift
+    drifted.drift,
+    coalesce(undecided.conflicts, 0) AS conflicts
 FROM open
 FULL JOIN problem USING (dossier_code, entity)
 FULL JOIN drifted USING (dossier_code, entity)
+FULL JOIN undecided USING (dossier_code, entity)
