@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from erpcrm_orchestration.board import datasets, door, dossiers, records, refresh
+from erpcrm_orchestration.board import dagster, datasets, door, dossiers, records, refresh
 from erpcrm_orchestration.board.desk import Desk, TheDesk
 from erpcrm_orchestration.board.faults import add_handlers
 from erpcrm_orchestration.board.guard import Guard, require_token
@@ -22,6 +25,13 @@ DESCRIPTION = "What the board shows and does. Sign in at /sign-in; send the sess
 
 def board_app(desk: Desk) -> FastAPI:
     """Return the application of one desk."""
+    ways = dagster.DagsterProxies(desk.settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with ways.running():
+            yield
+
     app = FastAPI(
         title="erpcrm board",
         version="1",
@@ -29,14 +39,16 @@ def board_app(desk: Desk) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
-        dependencies=[Depends(require_single)],
+        lifespan=lifespan,
     )
     app.state.desk = desk
+    app.state.dagster = ways
     app.mount("/static", Kept(directory=FOLDER / "static"), name="static")
-    app.include_router(door.open_pages)
+    app.include_router(dagster.router)
+    app.include_router(door.open_pages, dependencies=[Depends(require_single)])
     for noun in NOUNS:
         for router in (noun.api, noun.pages):
-            app.include_router(router, dependencies=[Depends(require_token)])
+            app.include_router(router, dependencies=[Depends(require_single), Depends(require_token)])
     app.add_api_route("/healthz", health, include_in_schema=False)
     add_handlers(app, _fault_page)
     app.add_middleware(Guard, host=desk.settings.host, is_secure=desk.settings.is_secure)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import Depends, Request
+from fastapi import Depends
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.requests import HTTPConnection
 from starlette.status import HTTP_429_TOO_MANY_REQUESTS
 
 from erpcrm_orchestration.board.faults import Denied, Refused, SignInNeeded
@@ -83,13 +84,13 @@ def authorize(reader: Reader, access: Access, dossier_code: str = EVERY_DOSSIER)
     raise Denied
 
 
-def desk_of(request: Request) -> Desk:
+def desk_of(request: HTTPConnection) -> Desk:
     """Return the desk of the running board."""
     found: Desk = request.app.state.desk
     return found
 
 
-def reader_of(request: Request) -> Reader:
+def reader_of(request: HTTPConnection) -> Reader:
     """Return who makes the request; raise SignInNeeded when nobody is signed in."""
     desk = desk_of(request)
     token = request.cookies.get(desk.settings.cookie)
@@ -102,7 +103,7 @@ def reader_of(request: Request) -> Reader:
     return reader
 
 
-def language_of(request: Request, person: Person | None = None) -> Language:
+def language_of(request: HTTPConnection, person: Person | None = None) -> Language:
     """Return the person's language, else the first of the browser's that is ours, else English."""
     wanted = [person.language] if person and person.language else []
     wanted += [part.partition(";")[0].strip() for part in request.headers.get("accept-language", "").split(",")[:10]]

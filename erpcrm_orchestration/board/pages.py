@@ -13,7 +13,8 @@ import jinja2
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
-from erpcrm_orchestration.board.desk import Reader, desk_of, language_of
+from erpcrm_orchestration.board.dagster import may_see_dagster
+from erpcrm_orchestration.board.desk import Reader, language_of
 from erpcrm_orchestration.board.guard import csrf_token
 from erpcrm_orchestration.domain.access import EVERY_DOSSIER, Access
 from erpcrm_orchestration.languages import Language, Translator
@@ -39,7 +40,7 @@ def page(request: Request, template: str, values: Mapping[str, object] | None = 
         "csrf": csrf_token(reader.visit.token) if reader else "",
         "Access": Access,
         "EVERY_DOSSIER": EVERY_DOSSIER,
-        "has_dagster": bool(desk_of(request).settings.dagster_read_url),
+        "has_dagster": bool(reader and may_see_dagster(reader)),
         "path": request.url.path,
         **(values or {}),
     }

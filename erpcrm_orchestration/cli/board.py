@@ -22,6 +22,7 @@ BOARD_PORT = 3000
 def board_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = BOARD_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on; a proxy with TLS stands before it.")] = "127.0.0.1",
+    link: Annotated[bool, typer.Option(help="Print the link of the first administrator while there is none.")] = True,
 ) -> None:
     """Serve the web board until Ctrl-C. The first start prints a link that makes the first administrator.
 
@@ -32,7 +33,7 @@ def board_command(
         settings = settings_from(os.environ, default_url=address)
         clock = SystemClock()
         typer.echo(f"board       {settings.public_url}")
-        token = setup_token(engine, clock=clock)
+        token = setup_token(engine, clock=clock) if link else None
         if token:
             typer.echo(f"first administrator, once, within 24 hours: {settings.public_url}/link/{token}")
         application = board_app(Desk(engine, clock, os.environ, settings))

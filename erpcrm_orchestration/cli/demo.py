@@ -21,7 +21,7 @@ from erpcrm_orchestration.cli.deployment import Deployment, free_port
 from erpcrm_orchestration.cli.processes import Group
 from erpcrm_orchestration.cli.session import home
 from erpcrm_orchestration.cli.status import show_all
-from erpcrm_orchestration.cli.up import PORT, running, stop_on_signals, tend_until
+from erpcrm_orchestration.cli.up import PORT, addresses, running, stop_on_signals, tend_until
 from erpcrm_orchestration.config.folder import read_folder
 from erpcrm_orchestration.demo.erp import DATABASE, SimulatedErp
 from erpcrm_orchestration.demo.life import WRONG
@@ -55,7 +55,7 @@ CATCH_UP_AFTER = 18
 def demo_command(
     folder: Annotated[Path, typer.Argument(help="The company's configuration folder.")] = Path("config"),
     once: Annotated[bool, typer.Option("--once", help="End after the first full round.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Dagster UI; 0 takes a free one.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the board; 0 takes a free one.")] = PORT,
 ) -> None:
     """Run the simulated company Meridian Pro on the embedded database, until Ctrl-C.
 
@@ -177,10 +177,12 @@ class Company:
             self._console.print(f"mail  {heading}")
         self._show_orders()
         self._show_wrong_order()
-        self._console.print(f"\nDagster UI    {deployment.url}")
+        self._console.print()
+        for line in addresses(deployment):
+            self._console.print(line, markup=False, highlight=False)
         self._console.print(f"mailbox       {mailbox.folder}")
         self._console.print(f"pivot folder  {self._pivots.folder}")
-        self._console.print(f"logs          {deployment.home / 'logs'}\n")
+        self._console.print()
 
     def _show_orders(self) -> None:
         """Print how many orders went the whole way, and the times of the last ones."""

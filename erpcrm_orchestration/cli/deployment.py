@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,17 +20,23 @@ from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.store.engine import VARIABLE
 
 DAGSTER_DATABASE = "dagster"
+DAGSTER_PREFIX = "/dagster"
 LONGEST_SOCKET_PATH = 100
 MODULE = "erpcrm_orchestration.definitions"
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """`home` is ERPCRM_HOME, `database` our URL; Dagster's storage is the database `<ours>_dagster` of the same server."""
+    """`home` is ERPCRM_HOME, `database` our URL; Dagster's storage is the database `<ours>_dagster` of the same server.
+
+    `port` is the board's. Dagster's web server runs twice on loopback behind it: one that may everything, one that reads.
+    """
 
     home: Path
     database: URL
     port: int
+    dagster_port: int = field(default_factory=lambda: free_port(0))
+    dagster_read_port: int = field(default_factory=lambda: free_port(0))
 
     @property
     def dagster_home(self) -> Path:
@@ -51,7 +57,13 @@ class Deployment:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        """Return where people reach the board."""
+        return (os.environ.get("ERPCRM_BOARD_URL") or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def dagster_url(self) -> str:
+        """Return where programs of this machine reach Dagster's web server, which knows no login."""
+        return f"http://127.0.0.1:{self.dagster_port}{DAGSTER_PREFIX}"
 
     def environment(self) -> dict[str, str]:
         """Return what every program of the deployment needs, secrets included: for their environment only."""
@@ -77,16 +89,27 @@ class Deployment:
         (self.home / "logs").mkdir(exist_ok=True)
 
     def children(self) -> list[Child]:
-        """Return the programs in the order of their start: code server, daemon, web server."""
+        """Return the programs in the order of their start: code server, daemon, web servers, board."""
         environment = self.environment()
         workspace = ["-w", str(self.dagster_home / "workspace.yaml")]
         code = ["-m", "dagster", "api", "grpc", "-m", MODULE, "-a", "defs", "--socket", str(self.code_socket)]
-        web = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), *workspace]
+        web = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-l", DAGSTER_PREFIX, *workspace, "-p"]
         return [
             self._child("code-server", code, environment),
             self._child("daemon", ["-m", "dagster._daemon", "run", *workspace], environment),
-            self._child("webserver", web, environment),
+            self._child("webserver", [*web, str(self.dagster_port)], environment),
+            self._child("webserver-read-only", [*web, str(self.dagster_read_port), "--read-only"], environment),
+            self._board(environment),
         ]
+
+    def _board(self, environment: Mapping[str, str]) -> Child:
+        added = {
+            "ERPCRM_BOARD_URL": self.url,
+            "ERPCRM_DAGSTER_URL": f"http://127.0.0.1:{self.dagster_port}",
+            "ERPCRM_DAGSTER_READ_URL": f"http://127.0.0.1:{self.dagster_read_port}",
+        }
+        arguments = ["-m", "erpcrm_orchestration.cli.main", "board", "--port", str(self.port), "--no-link"]
+        return self._child("board", arguments, {**environment, **added})
 
     def receiver(self, port: int) -> Child:
         """Return the receiver of webhooks."""

@@ -1,4 +1,4 @@
-"""`erpcrm up`: database, code server, daemon and web server, until Ctrl-C; and `erpcrm env` for Dagster's own commands."""
+"""`erpcrm up`: database, code server, daemon, web servers and board, until Ctrl-C; `erpcrm env` for Dagster's own commands."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from erpcrm_orchestration.cli.deployment import Deployment, free_port
 from erpcrm_orchestration.cli.processes import Child, Group, ProcessError
 from erpcrm_orchestration.cli.session import DATABASE, embedded_server, home
 from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.services.sign_in import setup_token
 from erpcrm_orchestration.store.configuration import load_connections
 from erpcrm_orchestration.store.databases import ensure_database
 from erpcrm_orchestration.store.engine import VARIABLE, create_engine, parse_url, reported
@@ -34,12 +35,14 @@ Extra = Callable[[Deployment], dict[str, str]]
 
 
 def up_command(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Dagster UI.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the board.")] = PORT,
     webhook_port: Annotated[
         int, typer.Option(min=0, max=65535, envvar="ERPCRM_WEBHOOK_PORT", help="Port of the webhook receiver.")
     ] = WEBHOOK_PORT,
 ) -> None:
-    """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI.
+    """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI, board.
+
+    People use the board; Dagster's UI is behind it, for those who may see the whole installation.
 
     The receiver of webhooks runs with them when a connection has a webhook_secret at the start.
 
@@ -47,11 +50,28 @@ def up_command(
     """
     stop = stop_on_signals()
     with running(port, say=typer.echo, webhook_port=webhook_port) as (deployment, group):
-        typer.echo(f"Dagster UI  {deployment.url}")
-        typer.echo(f"logs        {deployment.home / 'logs'}")
+        for line in addresses(deployment):
+            typer.echo(line)
         typer.echo("Ctrl-C stops everything")
         tend_until(stop, group, say=typer.echo)
     typer.echo("stopped")
+
+
+def addresses(deployment: Deployment) -> list[str]:
+    """Return what a person needs to go on: where the board is, and the link of the first administrator while there is none."""
+    engine = create_engine(deployment.database)
+    try:
+        with reported(engine):
+            token = setup_token(engine, clock=SystemClock())
+    finally:
+        engine.dispose()
+    first = [f"first administrator, once, within 24 hours: {deployment.url}/link/{token}"] if token else []
+    return [
+        f"board       {deployment.url}",
+        f"Dagster UI  {deployment.dagster_url}  (this machine alone; for people {deployment.url}/dagster)",
+        f"logs        {deployment.home / 'logs'}",
+        *first,
+    ]
 
 
 def env_command() -> None:
@@ -111,7 +131,8 @@ def running(
                 for child in children[1:]:
                     child.start()
                     group.children.append(child)
-                _wait_for_port(deployment, children[-1])
+                _wait_for_port(deployment.dagster_port, children[2])
+                _wait_for_port(deployment.port, children[-1])
                 for child in receivers:
                     child.start()
                     group.children.append(child)
@@ -172,10 +193,10 @@ def _wait_for_socket(deployment: Deployment, child: Child) -> None:
     _wait(listens, child)
 
 
-def _wait_for_port(deployment: Deployment, child: Child) -> None:
+def _wait_for_port(port: int, child: Child) -> None:
     def listens() -> bool:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            return probe.connect_ex(("127.0.0.1", deployment.port)) == 0
+            return probe.connect_ex(("127.0.0.1", port)) == 0
 
     _wait(listens, child)
 

@@ -95,7 +95,7 @@ class RunningDeployment:
     def _address(self) -> str | None:
         assert self.process is not None
         assert self.process.poll() is None, self.output.read_text(encoding="utf-8")
-        found = re.search(r"Dagster UI\s+(\S+)\nlogs.*\nCtrl-C", self.output.read_text(encoding="utf-8"))
+        found = re.search(r"Dagster UI\s+(\S+).*\nlogs(?s:.*)\nCtrl-C", self.output.read_text(encoding="utf-8"))
         return found[1] if found else None
 
     def terminate(self) -> float:
