@@ -56,6 +56,10 @@ class Translator:
         """Return a length of time in words, in the largest unit of which there are two, never rounded up: `119 minutes`."""
         return format_timedelta(_floored(length), threshold=2, locale=self.locale)
 
+    def duration_min(self, minutes: int) -> str:
+        """Return a number of minutes in words, in the largest unit: `4 hours`."""
+        return format_timedelta(timedelta(minutes=minutes), threshold=1, locale=self.locale)
+
     def ago(self, length: timedelta) -> str:
         """Return how long ago something was, in words: `12 minutes ago`."""
         return format_timedelta(-_floored(length), threshold=2, add_direction=True, locale=self.locale)

@@ -14,6 +14,9 @@ from erpcrm_orchestration.domain.supervision import InteractionState, SyncState
 Severity = Literal["WARN", "ERROR"]
 Metadata = dict[str, str | int | float | bool | None]
 
+SYNCHRONISATION_IS_ON_TIME = "synchronisation_is_on_time"
+"""The check whose failure is mailed: the alert of the interactions."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -74,7 +77,7 @@ def _mail_group_has_recipients(state: InteractionState) -> Verdict:
 
 DOSSIER_CHECKS: tuple[DossierCheck, ...] = (
     DossierCheck(
-        "synchronisation_is_on_time",
+        SYNCHRONISATION_IS_ON_TIME,
         "The last synchronisation CRM -> ERP is not older than the dossier's alert delay.",
         "Look at the agent's last export and the source's logbook; synchronise by hand if the agent stands still.",
         _synchronisation_is_on_time,

@@ -9,7 +9,13 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain.checks import DOSSIER_CHECKS, SOURCE_IS_REACHABLE, SOURCE_RECOVERY, Verdict
+from erpcrm_orchestration.domain.checks import (
+    DOSSIER_CHECKS,
+    SOURCE_IS_REACHABLE,
+    SOURCE_RECOVERY,
+    SYNCHRONISATION_IS_ON_TIME,
+    Verdict,
+)
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import MailGroup, MailSettings, MailTemplate, OnUncertain
 from erpcrm_orchestration.domain.errors import ErpcrmError, FenceError
@@ -132,6 +138,8 @@ def _record_alerts(
 
 def _queue_mails(connection: sa.Connection, states: Mapping[str, InteractionState], *, now: datetime) -> None:
     due = [state for state in states.values() if state.mail_due and (state.has_recipients or state.test_mode)]
+    quiet = alert.snoozed(connection, [state.dossier_code for state in due], SYNCHRONISATION_IS_ON_TIME, now=now)
+    due = [state for state in due if state.dossier_code not in quiet]
     recovered = [state for state in states.values() if state.recovered and state.recovery_template]
     if not due and not recovered:
         return

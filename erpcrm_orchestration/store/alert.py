@@ -65,3 +65,26 @@ def close_of_inactive(connection: sa.Connection, *, now: datetime) -> int:
     return connection.execute(
         sa.update(alert).where(alert.c.closed_at.is_(None), alert.c.dossier_code.in_(inactive)).values(closed_at=now)
     ).rowcount
+
+
+def snoozed(connection: sa.Connection, dossier_codes: Collection[str], check_name: str, *, now: datetime) -> set[str]:
+    """Return those of these dossiers whose open alert a person put off."""
+    if not dossier_codes:
+        return set()
+    columns = alert.c
+    statement = sa.select(columns.dossier_code).where(
+        columns.dossier_code.in_(dossier_codes),
+        columns.check_name == check_name,
+        columns.closed_at.is_(None),
+        columns.snoozed_until > now,
+    )
+    return set(connection.scalars(statement))
+
+
+def take(
+    connection: sa.Connection, alert_id: int, *, actor: str, note: str | None, until: datetime | None, now: datetime
+) -> bool:
+    """Note that somebody takes care of an open alert, and puts its mails off until then; False when it is closed."""
+    values = {"acknowledged_at": now, "acknowledged_by": actor, "note": note, "snoozed_until": until}
+    done = connection.execute(sa.update(alert).where(alert.c.alert_id == alert_id, alert.c.closed_at.is_(None)).values(values))
+    return done.rowcount == 1
