@@ -21,7 +21,8 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.shop_api import Shop
-from tests.integrated_company import IntegratedCompany
+from erpcrm_orchestration.services.round import DossierRound
+from tests.integrated_company import CONNECTORS, IntegratedCompany
 from tests.scenarios.child_round import start
 
 FAILPOINTS = (
@@ -46,6 +47,19 @@ STEP = timedelta(minutes=21)
 GOOD_ROUNDS = 12
 LONGEST_LIFE_S = 0.6
 """Some of the rounds that are killed at a random instant come to their end before."""
+
+FIND = """          find: {path: /api/v1/orders, query: {external_reference: "{number}"}}
+          find_records: items
+"""
+
+
+def connectors(*, keys: bool) -> str:
+    """Return the demo company's connectors: with an ERP that knows idempotency keys, or one that can only be looked into."""
+    text = CONNECTORS.read_text(encoding="utf-8").replace("requests_per_s: 50", "requests_per_s: 1000")
+    assert FIND in text
+    if keys:
+        return text.replace(FIND, "")
+    return text.replace("          find_records: items", "          find_records: items\n          idempotency_header: null")
 
 
 @dataclass
@@ -73,6 +87,7 @@ class CrashHarness:
     seed: int
     bug: str = ""
     kills: int = 0
+    rounds: int = 0
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
@@ -88,7 +103,7 @@ class CrashHarness:
                 self.disturb()
                 self.die(number, failpoints)
             else:
-                self._ended(self._start(f"run-{number}"))
+                self.ended(self.start(f"run-{number}"))
         self.erp.faults.clear()
         self.shop.faults.clear()
         self.settle()
@@ -100,7 +115,7 @@ class CrashHarness:
         for number in range(GOOD_ROUNDS):
             before = self._footprint()
             self.company.clock.at += STEP
-            self._ended(self._start(f"good-{number}"))
+            self.work(f"good-{number}")
             quiet = quiet + 1 if self._footprint() == before else 0
             if quiet == 2:
                 return
@@ -137,13 +152,13 @@ class CrashHarness:
         """Start a round and end it: half of them at a failpoint, half at a random instant."""
         if self.chance.random() < 0.5:
             action = self.chance.choice(("kill", "kill", "term", "raise"))
-            process = self._start(f"run-{number}", f"{self.chance.choice(failpoints)}:{action}")
-            self.kills += self._ended(process) in (-signal.SIGKILL, -signal.SIGTERM, 1)
+            process = self.start(f"run-{number}", f"{self.chance.choice(failpoints)}:{action}")
+            self.kills += self.ended(process) in (-signal.SIGKILL, -signal.SIGTERM, 1)
         else:
-            process = self._start(f"run-{number}")
+            process = self.start(f"run-{number}")
             time.sleep(self.chance.uniform(0.0, LONGEST_LIFE_S))
             process.kill()
-            self.kills += self._ended(process) == -signal.SIGKILL
+            self.kills += self.ended(process) == -signal.SIGKILL
 
     def account(self) -> Account:
         """Compare what is there with what happened."""
@@ -215,13 +230,21 @@ class CrashHarness:
             if count > attempts.get(path.rpartition("/")[2], 0)
         ]
 
-    def _start(self, run_id: str, failpoint: str = "") -> BaseProcess:
+    def work(self, run_id: str, **job: bool) -> DossierRound | None:
+        """Do a round in this process; return what it did, or None when another run has the dossier."""
+        self.rounds += 1
+        return self.company.round(run_id=run_id, **job).get("998")
+
+    def start(self, run_id: str, failpoint: str = "") -> BaseProcess:
+        """Begin a round in a process of its own."""
         url = self.company.engine.url.render_as_string(hide_password=False)
+        self.rounds += 1
         return start(
             url, self.company.clock.now(), run_id, self.company.environment, failpoint=failpoint, bug=self.bug,
             stray=self.chance.random() < 0.2,
         )  # fmt: skip
 
-    def _ended(self, process: BaseProcess) -> int | None:
+    def ended(self, process: BaseProcess) -> int | None:
+        """Wait for the end of a round; return its exit code."""
         process.join(60)
         return process.exitcode

@@ -1,15 +1,18 @@
-"""Bugs that a crash must bring to light: each is a way in which the real thing could have been written wrongly.
+"""Bugs that the tests must bring to light: each is a way in which the real thing could have been written wrongly.
 
-A harness that does not catch them proves nothing about what it passes.
+A harness that does not catch them proves nothing about what it passes. `bug_trials` says what brings each to light.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.intake import Cursor, Window
@@ -17,36 +20,59 @@ from erpcrm_orchestration.domain.received import Change
 from erpcrm_orchestration.domain.values import FIRST_INSTANT
 from erpcrm_orchestration.domain.work import Outcome, WorkState
 from erpcrm_orchestration.services import delivery, integration, polling
+from erpcrm_orchestration.services import outbound as planning
 from erpcrm_orchestration.services.delivery import DeliveryAttempt
 from erpcrm_orchestration.services.polling import StreamReader
-from erpcrm_orchestration.store import inbox
+from erpcrm_orchestration.services.work import Work
+from erpcrm_orchestration.store import cross_reference, inbox, lease
+from erpcrm_orchestration.store import work as work_items
 from erpcrm_orchestration.store.cursor import open_cursors
+from erpcrm_orchestration.store.outbound import Sent
+from erpcrm_orchestration.store.record_merge import RecordMerge
+
+Patch = pytest.MonkeyPatch
 
 
-def _marked_before_it_is_delivered() -> None:
+def _in_sql(patch: Patch, module: ModuleType, name: str, right: str, wrong: str) -> None:
+    """Let a module load `store/sql/<name>.sql` with one part written wrongly."""
+    load = module.load_sql
+
+    def seeded(asked: str) -> sa.TextClause:
+        statement: sa.TextClause = load(asked)
+        if asked != name:
+            return statement
+        assert right in statement.text, f"{name}.sql was changed: seed the bug anew"
+        return sa.text(statement.text.replace(right, wrong))
+
+    patch.setattr(module, "load_sql", seeded)
+
+
+def _does_nothing(*_: Any, **__: Any) -> int:
+    return 0
+
+
+# --- where a process dies ---------------------------------------------------------------------------------------------
+
+
+def _marked_before_it_is_delivered(patch: Patch) -> None:
     """The item is closed before the system is asked."""
     write = DeliveryAttempt.run
 
     def run(self: DeliveryAttempt) -> bool:
         with self.work.engine.begin() as connection:
-            done = Outcome(WorkState.DONE, self.work.clock.now())
-            self._close(connection, done)
+            self._close(connection, Outcome(WorkState.DONE, self.work.clock.now()))
+        delivery.failpoint("delivery.marked")
         return write(self)
 
-    DeliveryAttempt.run = run  # type: ignore[method-assign]
+    patch.setattr(DeliveryAttempt, "run", run)
 
 
-def _never_looks_before_it_creates() -> None:
+def _never_looks_before_it_creates(patch: Patch) -> None:
     """A doubtful attempt creates again."""
-    original = delivery.Change
-
-    def certain(*args: Any, **kwargs: Any) -> Change:
-        return replace(original(*args, **kwargs), doubtful=False)
-
-    delivery.Change = certain  # type: ignore[misc,assignment]
+    patch.setattr(delivery, "Change", lambda *args, **kwargs: replace(Change(*args, **kwargs), doubtful=False))
 
 
-def _cursor_moves_before_the_inbox() -> None:
+def _cursor_moves_before_the_inbox(patch: Patch) -> None:
     """The watermark is committed by itself before the page is stored, and nothing is read again."""
     take = StreamReader._take
 
@@ -59,14 +85,11 @@ def _cursor_moves_before_the_inbox() -> None:
         polling.failpoint("poll.after_insert")
         take(self, page, cursor, span, bound)
 
-    def strict(cursor: Cursor, bound: datetime, now: datetime) -> Window:
-        return Window(cursor.watermark_at or FIRST_INSTANT, now, now)
-
-    StreamReader._take = early  # type: ignore[method-assign]
-    polling.window = strict
+    patch.setattr(StreamReader, "_take", early)
+    _cursor_without_overlap(patch)
 
 
-def _closed_before_it_is_merged() -> None:
+def _closed_before_it_is_merged(patch: Patch) -> None:
     """Messages are marked as transformed in a transaction of their own before their rows are written."""
     claim = inbox.claim
 
@@ -77,19 +100,17 @@ def _closed_before_it_is_merged() -> None:
             inbox.close(other, dossier_code, ids, "TRANSFORMED", now=datetime.now(UTC), run_id=None)
         return messages
 
-    inbox.claim = early
+    patch.setattr(inbox, "claim", early)
 
 
-def _told_after_the_commit() -> None:
+def _told_after_the_commit(patch: Patch) -> None:
     """What other systems have to be told is planned in a transaction of its own, after the rows are there."""
-    plan = integration.plan
+    plan, grew = integration.plan, Work.grew
     owed: list[tuple[Any, ...]] = []
 
     def later(connection: sa.Connection, *args: Any, **kwargs: Any) -> int:
         owed.append((connection.engine, args, kwargs))
         return 0
-
-    grew = integration.Work.grew
 
     def after_commit(self: Any, rows: int) -> None:
         while owed:
@@ -98,35 +119,162 @@ def _told_after_the_commit() -> None:
                 plan(connection, *args, **kwargs)
         grew(self, rows)
 
-    integration.plan = later
-    integration.Work.grew = after_commit  # type: ignore[method-assign]
+    patch.setattr(integration, "plan", later)
+    patch.setattr(Work, "grew", after_commit)
 
 
-def _no_version_guard() -> None:
+# --- where a process stands still and comes back ----------------------------------------------------------------------
+
+
+def _no_fence(patch: Patch) -> None:
+    """A writer does not ask whether it still has its lease."""
+    patch.setattr(Work, "fence", _does_nothing)
+
+
+def _lease_of_the_living_is_taken(patch: Patch) -> None:
+    """A lease is taken whoever has it."""
+    _in_sql(patch, lease, "acquire_leases", "l.holder IS NULL OR", "true OR")
+
+
+def _work_of_the_living_is_taken(patch: Patch) -> None:
+    """A leased item is claimed before its lease has ended."""
+    _in_sql(patch, work_items, "claim_work", "OR w.leased_until < :now", "OR true")
+
+
+# --- what is read -----------------------------------------------------------------------------------------------------
+
+
+def _cursor_without_overlap(patch: Patch) -> None:
+    """Only what is newer than the last watermark is asked for."""
+
+    def strict(cursor: Cursor, bound: datetime, now: datetime) -> Window:
+        return Window(cursor.watermark_at or FIRST_INSTANT, now, now)
+
+    patch.setattr(polling, "window", strict)
+
+
+def _waits_for_the_clock(patch: Patch) -> None:
+    """A stream that was read later than now, because our clock went back, waits until then."""
+    is_due = polling._is_due
+
+    def waits(connection: sa.Connection, one: Any, stream: Any, now: datetime) -> bool:
+        last = polling._cursor(connection, one, stream).last_success_at
+        return (last is None or last <= now) and is_due(connection, one, stream, now)
+
+    patch.setattr(polling, "_is_due", waits)
+
+
+def _no_version_guard(patch: Patch) -> None:
     """An older version that arrives later is taken for the newest."""
-    load_sql = inbox.load_sql
-
-    def unguarded(name: str) -> sa.TextClause:
-        statement = load_sql(name)
-        return sa.text(statement.text.replace("ELSE 'OLD'", "ELSE 'NEW'")) if name == "receive" else statement
-
-    inbox.load_sql = unguarded  # type: ignore[assignment]
+    _in_sql(patch, inbox, "receive", "ELSE 'OLD'", "ELSE 'NEW'")
 
 
-BUGS: Mapping[str, Callable[[], None]] = {
-    "marked_before_it_is_delivered": _marked_before_it_is_delivered,
-    "never_looks_before_it_creates": _never_looks_before_it_creates,
-    "cursor_moves_before_the_inbox": _cursor_moves_before_the_inbox,
-    "closed_before_it_is_merged": _closed_before_it_is_merged,
-    "told_after_the_commit": _told_after_the_commit,
-    "no_version_guard": _no_version_guard,
+def _late_update_brings_back_the_dead(patch: Patch) -> None:
+    """What arrives after a deletion is taken, however old."""
+    _in_sql(patch, inbox, "receive", "head.content_hash = 'deleted' AND :complete THEN", "head.content_hash = 'deleted' THEN")
+
+
+def _rival_is_dropped(patch: Patch) -> None:
+    """Other content with the version that we have is not asked for anew."""
+    patch.setattr(polling, "request_missing", _does_nothing)
+
+
+# --- what becomes rows ------------------------------------------------------------------------------------------------
+
+
+def _coalescing_drops_the_newest(patch: Patch) -> None:
+    """The newest message gives way too."""
+    _in_sql(patch, inbox, "coalesce_inbox", "older.message_id < head.message_id", "older.message_id <= head.message_id")
+
+
+def _children_are_merged(patch: Patch) -> None:
+    """Rows that are gone from a record stay."""
+    patch.setattr(RecordMerge, "_delete_gone", lambda *_: set())
+
+
+def _nobody_is_woken(patch: Patch) -> None:
+    """A record that waits for its parent is not told of its arrival."""
+    patch.setattr(inbox, "wake", _does_nothing)
+
+
+def _waits_for_ever(patch: Patch) -> None:
+    """A record whose parent never comes is not given up."""
+    patch.setattr(inbox, "expire", lambda *_, **__: [])
+
+
+def _same_article_twice(patch: Patch) -> None:
+    """A record that another system has too becomes a row of its own."""
+    patch.setattr(cross_reference, "matching", lambda *_: {})
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def _key_of_every_attempt(patch: Patch) -> None:
+    """Every attempt carries an idempotency key of its own."""
+
+    def fresh(stream: Any, external_id: Any, values: Any, _: str, **kwargs: Any) -> Change:
+        return Change(stream, external_id, values, str(uuid.uuid4()), **kwargs)
+
+    patch.setattr(delivery, "Change", fresh)
+
+
+def _doubt_is_forgotten(patch: Patch) -> None:
+    """An attempt whose answer was lost counts as one that failed."""
+    patch.setattr(delivery, "mark_in_doubt", _does_nothing)
+
+
+def _their_id_is_forgotten(patch: Patch) -> None:
+    """The id under which a system created our record is not kept."""
+    patch.setattr(DeliveryAttempt, "_remember", lambda *_: True)
+
+
+def _no_echo_ledger(patch: Patch) -> None:
+    """What a system was told last is not compared with what it would be told."""
+    sent_to = planning.sent_to
+
+    def forgetful(*args: Any) -> dict[int, Sent]:
+        return {record_id: replace(one, sent_hash=None) for record_id, one in sent_to(*args).items()}
+
+    patch.setattr(planning, "sent_to", forgetful)
+
+
+def _attempts_begin_anew(patch: Patch) -> None:
+    """The count of the attempts is lost with each of them."""
+    right = delivery.outcome_of_failure
+    patch.setattr(delivery, "outcome_of_failure", lambda work_id, _, failure, now: right(work_id, 1, failure, now))
+
+
+BUGS: Mapping[str, Callable[[Patch], None]] = {
+    bug.__name__.removeprefix("_"): bug
+    for bug in (
+        _marked_before_it_is_delivered,
+        _never_looks_before_it_creates,
+        _cursor_moves_before_the_inbox,
+        _closed_before_it_is_merged,
+        _told_after_the_commit,
+        _no_fence,
+        _lease_of_the_living_is_taken,
+        _work_of_the_living_is_taken,
+        _cursor_without_overlap,
+        _waits_for_the_clock,
+        _no_version_guard,
+        _late_update_brings_back_the_dead,
+        _rival_is_dropped,
+        _coalescing_drops_the_newest,
+        _children_are_merged,
+        _nobody_is_woken,
+        _waits_for_ever,
+        _same_article_twice,
+        _key_of_every_attempt,
+        _doubt_is_forgotten,
+        _their_id_is_forgotten,
+        _no_echo_ledger,
+        _attempts_begin_anew,
+    )
 }
-WHERE_IT_SHOWS: Mapping[str, tuple[str, ...]] = {
-    "marked_before_it_is_delivered": ("delivery.claimed", "delivery.written"),
-    "never_looks_before_it_creates": ("delivery.written", "delivery.before_commit"),
-    "cursor_moves_before_the_inbox": (),
-    "closed_before_it_is_merged": ("integration.claimed", "integration.before_commit"),
-    "told_after_the_commit": ("integration.after_commit",),
-    "no_version_guard": (),
-}
-"""Between which side effects a death brings a bug to light; none for one that needs no death."""
+
+
+def plant(bug: str, patch: Patch) -> None:
+    """Build a bug into this process."""
+    BUGS[bug](patch)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -20,7 +16,7 @@ from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from tests.integrated_company import IntegratedCompany
-from tests.scenarios.child_round import start
+from tests.scenarios.child_round import go_on, wait_until_stopped
 from tests.scenarios.crash_harness import STEP, CrashHarness
 
 PHASES = ("poll.after_insert", "integration.before_commit", "delivery.written")
@@ -42,24 +38,9 @@ def harness(engine: sa.Engine, clock: FixedClock) -> Iterator[CrashHarness]:
 
 def stopped_at(harness: CrashHarness, failpoint: str) -> BaseProcess:
     """Start a round and wait until it stands still at the failpoint."""
-    url = harness.company.engine.url.render_as_string(hide_password=False)
-    process = start(url, harness.company.clock.now(), "stopped", harness.company.environment, failpoint=f"{failpoint}:stop")
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
-        assert time.monotonic() < deadline, "the process never stopped"
-        time.sleep(0.02)
+    process = harness.start("stopped", f"{failpoint}:stop")
+    wait_until_stopped(process)
     return process
-
-
-def go_on(process: BaseProcess) -> int | None:
-    """Let the process run on to its end; it stops again wherever it comes by the failpoint once more."""
-    deadline = time.monotonic() + 90
-    while process.is_alive():
-        assert time.monotonic() < deadline, "the process never ended"
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGCONT)
-        process.join(0.1)
-    return process.exitcode
 
 
 @pytest.mark.parametrize("failpoint", ["integration.before_commit", "delivery.written"])

@@ -1,0 +1,71 @@
+"""Every seeded bug is caught, and every story that catches one ends well without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import sqlalchemy as sa
+
+from erpcrm_orchestration.demo.erp_api import Erp
+from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.demo.web import WebServer
+from erpcrm_orchestration.domain.clock import FixedClock
+from tests.integrated_company import IntegratedCompany
+from tests.scenarios.bug_trials import BY_KEYS, DEATHS, STORIES, Trial, peaceful
+from tests.scenarios.crash_harness import CrashHarness, connectors
+from tests.scenarios.seeded_bugs import BUGS, plant
+
+TRIALS = {**DEATHS, **STORIES}
+MOST_ROUNDS = 30
+
+
+@pytest.fixture
+def harness(engine: sa.Engine, clock: FixedClock, request: pytest.FixtureRequest) -> Iterator[CrashHarness]:
+    """Shop and ERP of dossier 998. The ERP knows idempotency keys, or it can be looked into: never both."""
+    shop, erp = Shop(clock=clock), Erp(clock=clock)
+    company = IntegratedCompany(engine, clock)
+    company.dossier()
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(WebServer(one)).url for name, one in (("shop", shop), ("erp", erp))}
+        company.connect_systems(**urls)
+        company.connect(connectors(keys=request.node.callspec.params["bug"] in BY_KEYS))
+        yield CrashHarness(company, shop, erp, seed=1)
+
+
+def found(harness: CrashHarness, trial: Trial) -> list[str]:
+    """Return what a story finds wrong; what the database refuses is a finding too."""
+    try:
+        return trial(harness)
+    except sa.exc.SQLAlchemyError as error:
+        return [f"{type(error).__name__}: {error}"]
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_seeded_bug_is_caught(harness: CrashHarness, bug: str, request: pytest.FixtureRequest) -> None:
+    """Within so many rounds; `pytest --junitxml` tells how many."""
+    with pytest.MonkeyPatch.context() as patch:
+        plant(bug, patch)
+        harness.bug = bug
+        wrong = found(harness, TRIALS[bug])
+    request.node.user_properties.append(("rounds", harness.rounds))
+    assert wrong, f"{bug} went through {harness.rounds} rounds unseen"
+    assert harness.rounds <= MOST_ROUNDS
+
+
+@pytest.mark.parametrize("bug", {trial: bug for bug, trial in TRIALS.items()}.values())
+def test_the_story_that_catches_it_ends_well_without_the_bug(harness: CrashHarness, bug: str) -> None:
+    assert found(harness, TRIALS[bug]) == []
+
+
+@pytest.mark.parametrize("bug", DEATHS)
+def test_a_bug_that_shows_in_a_death_goes_unseen_while_nothing_dies(harness: CrashHarness, bug: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        plant(bug, patch)
+        assert found(harness, peaceful) == []
+
+
+def test_every_seeded_bug_is_looked_for() -> None:
+    assert set(TRIALS) == set(BUGS)
+    assert len(BUGS) >= 20
