@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,13 @@ from erpcrm_orchestration.demo.message import Json
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.correction import assignment
+from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.inbox_correction import Author, Correction, correct, propose, relaunch
+from erpcrm_orchestration.services.reconciliation import Reconciliation, reconcile
+from erpcrm_orchestration.store.engine import read_sql
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive
+from erpcrm_orchestration.store.integration_schema import inbox
 from tests.company import Company
 from tests.integrated_company import IntegratedCompany
 
@@ -265,26 +270,51 @@ def test_A47_a_corrected_record_is_integrated_with_one_attempt_more_and_is_ok(se
     assert service.counts("interventions_not_ok", "interventions_in_error") == (0, 0)
 
 
+FILES = """
+connectors:
+  agent:
+    kind: files
+    entities:
+      documents:
+        read: {{mode: append, pages: {{path: "*.csv", query: {{companion: .ok}}}}, record_id: number}}
+        map: {{entity: document, fields: {{number: number, type: type, reason: reason}}}}
+connections:
+  agent_998: {{dossier: "998", system: agent, connector: agent, url: none, options: {{folder: "{folder}"}}}}
+"""
+
+
+def test_A45_a_file_without_its_companion_brings_nothing_and_with_it_each_document_once(
+    service: Service, tmp_path: Path
+) -> None:
+    """The three kinds of document come from a folder as from a system; a second reading brings nothing new."""
+    service.company.connect(FILES.format(folder=tmp_path))
+    lines = ("number,type,reason", "D1,sales,", "D2,stock_transfer,", "D3,stock_adjustment,counted", "")
+    (tmp_path / "documents.csv").write_text("\n".join(lines), encoding="utf-8")
+    service.round()
+    assert service.company.rows("flow.inbox", system_code="agent") == []
+    (tmp_path / "documents.csv.ok").touch()
+    for _ in range(2):
+        service.round()
+    assert service.company.states(system_code="agent") == ["TRANSFORMED"] * 3
+    kinds = [(row["number"], row["type"], row["reason"]) for row in service.company.rows("hub.document")]
+    assert kinds == [("D1", "sales", None), ("D2", "stock_transfer", None), ("D3", "stock_adjustment", "counted")]
+
+
 # --- what is exported -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ({"userEndDate": None}, "left out: $.userEndDate is empty"),
-        ({"userStartDate": None}, "left out: $.userStartDate is empty"),
-        ({"exported": 1}, "left out: $.exported is '1', not 0"),
-        ({"srvExport": 0}, "left out: $.srvExport is '0', not 1"),
-    ],
-)
-def test_A50_a_time_entry_that_is_not_to_be_exported_is_kept_and_not_integrated(
-    service: Service, values: dict[str, object], reason: str
-) -> None:
+def test_A50_a_time_entry_that_is_not_to_be_exported_is_kept_and_not_integrated(service: Service) -> None:
     """It is no dataset either: nobody has to do anything about it."""
-    left_out, passing = service.time(**values), service.time()
+    left_out = {
+        service.time(userEndDate=None): "left out: $.userEndDate is empty",
+        service.time(userStartDate=None): "left out: $.userStartDate is empty",
+        service.time(exported=1): "left out: $.exported is '1', not 0",
+        service.time(srvExport=0): "left out: $.srvExport is '0', not 1",
+    }
+    passing = service.time()
     service.round()
-    message = service.message(left_out)
-    assert (message["state"], message["error"]) == ("IGNORED", reason)
+    ignored = service.company.rows("flow.inbox", state="IGNORED")
+    assert {row["source_id"]: row["error"] for row in ignored} == left_out
     assert service.message(passing)["state"] == "TRANSFORMED"
     assert len(service.company.rows("hub.time_entry")) == 1
     assert service.counts("times_not_ok", "times_in_error", "syncs_with_rejects") == (0, 0, 0)
@@ -333,3 +363,29 @@ def test_A50_each_switch_of_the_agent_is_turned_on_by_the_connection(
         relaunch(service.company.engine, "998", ANN, message_ids=message_ids, clock=service.company.clock)
         service.company.round(reading=False)
         assert service.message(first)["state"] == "TRANSFORMED"
+
+
+def test_A50_what_is_left_out_is_no_difference_between_the_systems(service: Service) -> None:
+    service.time(userEndDate=None)
+    service.time()
+    service.round()
+    service.company.pass_time(301)
+    job = Reconciliation(service.company.clock, service.company.environment, "compare-1")
+    counts = {one.stream: one.counts for one in reconcile(service.company.engine, ["998"], job)}["time_entries"]
+    assert (counts.theirs, counts.equal, counts.ignored, counts.only_there, counts.different) == (2, 1, 1, 0, 0)
+
+
+# --- one rule in two places -------------------------------------------------------------------------------------------
+
+
+def test_the_statement_and_its_index_count_exactly_the_entities_that_have_a_category() -> None:
+    counted = {name: entity.category for name, entity in ENTITIES.items() if entity.category}
+    statement = read_sql("refresh_interaction_state")
+    (index,) = (one for one in inbox.indexes if one.name == "inbox_not_ok_idx")
+    predicate = str(index.dialect_options["postgresql"]["where"])
+    entities, _, states = predicate.partition(" AND ")
+    assert entities == f"entity IN ({', '.join(repr(name) for name in counted)})"
+    assert f"i.{entities} AND i.{states}" in statement
+    *named, (_, last) = counted.items()
+    words = " ".join(f"WHEN '{name}' THEN '{category.value}'" for name, category in named if category)
+    assert f"CASE i.entity {words} ELSE '{last.value if last else None}' END" in statement
