@@ -36,6 +36,7 @@ from erpcrm_orchestration.store.records import plain
 from erpcrm_orchestration.store.shared_fields import Place
 
 AGREED = "both hold the same by now"
+GONE = "the field is not shared any more, or its record is gone"
 
 
 class Whose(StrEnum):
@@ -85,7 +86,7 @@ def decide(engine: sa.Engine, dossier_code: str, conflict_id: int, choice: Choic
     """Let a value stand, queue what the systems that differ have to be told, and keep who decided why.
 
     Raises InputError E-COR-009 and 030 to 034. When one of both values is not what the conflict shows any more nothing is
-    decided; the conflict shows the new ones.
+    decided and the conflict shows the new ones; one without anything to decide is closed.
     """
     where = _where(dossier_code, conflict_id)
     if not author.reason.strip():
@@ -94,12 +95,11 @@ def decide(engine: sa.Engine, dossier_code: str, conflict_id: int, choice: Choic
         lock_dossier(connection, dossier_code, WORK)
         found = _found(connection, dossier_code, conflict_id, lock=True)
         decision = _Decision(connection, found, clock.now())
-        stale = decision.stale()
-        if not stale:
+        refusal = decision.refusal()
+        if refusal is None:
             return decision.run(choice, author)
-    raise InputError(
-        "E-COR-032", where, stale, f"look at it again: erpcrm conflicts show {conflict_id} --dossier {dossier_code}"
-    )
+    # What the conflict shows from now on is committed.
+    raise refusal
 
 
 def _found(connection: sa.Connection, dossier_code: str, conflict_id: int, *, lock: bool = False) -> Open:
@@ -124,32 +124,34 @@ class _Decision:
         if self.found.closed_at is not None:
             at = self.found.closed_at.isoformat(timespec="seconds")
             raise InputError("E-COR-031", self.where, f"decided at {at}: {self.found.resolution}", "nothing is left to decide")
-        target = ENTITIES[self.found.entity].field(self.found.field)
-        if target is None:
-            raise InputError("E-COR-034", self.where, f"{self.found.entity} has no field {self.found.field}", "leave it")
-        return target
+        return ENTITIES[self.found.entity].field(self.found.field) or Field(self.found.field)
 
-    def _values(self) -> tuple[Any, Base]:
-        """Return our value and what the system told last."""
-        args, record_id = (self.connection, self.place), self.found.record_id
-        current = shared_fields.current_values(*args, ENTITIES[self.found.entity], [record_id], [self.target.column])
+    def _values(self) -> tuple[Any, Base | None]:
+        """Return our value and what the system told last; no base when there is nothing to be decided any more."""
+        args, entity, record_id = (self.connection, self.place), ENTITIES[self.found.entity], self.found.record_id
         external_id = self.found.external_id or ""
         base = base_of(shared_fields.load_bases(*args, [external_id]).get(external_id, {}), self.found.field)
-        if record_id not in current or base is None:
-            raise InputError("E-COR-034", self.where, "the record or its link to the system is gone", "leave it")
-        return plain(current[record_id][self.target.column]), base
+        if base is None or entity.field(self.found.field) is None:
+            return None, None
+        current = shared_fields.current_values(*args, entity, [record_id], [self.target.column])
+        return (plain(current[record_id][self.target.column]), base) if record_id in current else (None, None)
 
-    def stale(self) -> str | None:
-        """Return what is not as the conflict shows it; it shows it then."""
+    def refusal(self) -> InputError | None:
+        """Return why nothing can be decided now, None when it can; the conflict then shows what is, or ends."""
+        if self.base is None:
+            store.close(self.connection, self.found, GONE, self.now)
+            return InputError("E-COR-034", self.where, GONE, "the conflict is closed, nothing is to be done")
         ours, theirs = shown(self.ours), shown(self.base.theirs)
         if ours == theirs:
             store.close(self.connection, self.found, AGREED, self.now)
-            return AGREED
+            return InputError("E-COR-031", self.where, AGREED, "nothing is left to decide")
         moved = {"ours": (self.found.our_value, ours), "theirs": (self.found.their_value, theirs)}
         told = [f"{name} is now {self._text(after)}" for name, (before, after) in moved.items() if before != after]
-        if told:
-            store.renew(self.connection, self.found, ours, theirs)
-        return " and ".join(told) or None
+        if not told:
+            return None
+        store.renew(self.connection, self.found, ours, theirs)
+        remedy = f"look at it again: erpcrm conflicts show {self.found.conflict_id} --dossier {self.found.dossier_code}"
+        return InputError("E-COR-032", self.where, " and ".join(told), remedy)
 
     def run(self, choice: Choice, author: Author) -> Decided:
         """Write the value, close the conflict, and queue what follows."""
@@ -167,6 +169,10 @@ class _Decision:
         queued, left = self._tell(stands, choice.whose)
         return Decided(_readable(self.connection, self.found), text, queued, left)
 
+    @property
+    def _theirs(self) -> Any:  # noqa: ANN401  a value of any kind
+        return self.base.theirs if self.base else None
+
     # --- the value that stands ----------------------------------------------------------------------------------------
 
     def _chosen(self, choice: Choice) -> Any:  # noqa: ANN401  a value of any kind
@@ -176,7 +182,7 @@ class _Decision:
             case Whose.THEIRS if self.target.kind is Kind.ADDRESS:
                 return self._their_address()
             case Whose.THEIRS:
-                return self._cast(self.base.theirs)
+                return self._cast(self._theirs)
             case _ if self.target.kind is Kind.ADDRESS:
                 return self._typed_address(choice.text)
             case _:
@@ -201,7 +207,7 @@ class _Decision:
 
     def _their_address(self) -> Address | None:
         """Return what the system tells, with our parts where it keeps none."""
-        theirs, one = self._address(self.base.theirs), self._system()
+        theirs, one = self._address(self._theirs), self._system()
         stream = one.stream_of(self.found.entity) if one else None
         if theirs is None or stream is None or stream.map is None or not self.ours:
             return theirs
@@ -230,16 +236,17 @@ class _Decision:
         after = _json(self._text(shown(stands)))
         changes = (
             Change(f"ours.{name}", _json(self._text(shown(self.ours))), after),
-            Change(f"{found.system_code}.{name}", _json(self._text(shown(self.base.theirs))), after),
+            Change(f"{found.system_code}.{name}", _json(self._text(shown(self._theirs))), after),
         )
         return Entry(self.now, author.actor, "decide", author.reason, found.dossier_code, found.message_id or 0, None, changes)
 
     def _tell(self, stands: object, whose: Whose) -> tuple[int, bool]:
         """Queue what the systems that differ have to be told; return how much, and True when that of the conflict cannot be."""
-        found, differs = self.found, whose is not Whose.THEIRS and stands != self.base.theirs
+        found, differs = self.found, whose is not Whose.THEIRS and stands != self._theirs
         targets = targets_of(connected(self.connection, [found.dossier_code]), found.entity)
         itself = [one for one in targets if one.one.connection.system == found.system_code]
-        told = itself if differs or self._waits(itself) else []
+        waits = self._waits(itself)
+        told = itself if differs or waits else []
         if told:
             shared_fields.forget_sent(self.connection, self.place, [found.record_id])
         else:
@@ -248,7 +255,8 @@ class _Decision:
             told = [one for one in targets if one in told or one not in itself]
         cause = f"conflict:{found.conflict_id}"
         queued = plan(self.connection, told, found.entity, [found.record_id], cause=cause, now=self.now)
-        return queued, differs and not itself
+        # A change that waited and says the same goes on as it is.
+        return queued or int(waits), differs and not itself
 
     def _waits(self, targets: Sequence[Target]) -> bool:
         """True when a change of the record was held back because of the conflict."""
@@ -259,7 +267,7 @@ class _Decision:
         """Let the system's next change be its own: it is not told, and what it told last stands for the value of now."""
         external_id = self.found.external_id or ""
         bases = shared_fields.load_bases(self.connection, self.place, [external_id])[external_id]
-        kept = {**bases, self.found.field: as_base(replace(self.base, ours=stands))}
+        kept = {**bases, self.found.field: as_base(Base(self._theirs, stands))}
         shared_fields.keep_bases(self.connection, self.place, {external_id: kept})
 
     def _system(self) -> Connected | None:

@@ -84,7 +84,7 @@ class SharedFields:
         self.parts = self._parts_of_ours(records, current)
         self.still_open = store.open_conflicts(self.connection, self.place, ids)
         self.conflicts: list[Conflict] = []
-        self.settled: set[tuple[int, str]] = set()
+        self.settled = {(record_id, name) for record_id, name in self.still_open if name not in self.positions}
         self.theirs: dict[str, Row] = {}
         new_bases = {
             one.source_id: self._merged(one, current.get(one.record_id), bases.get(one.source_id, {})) for one in records

@@ -233,6 +233,30 @@ def test_what_was_decided_or_changed_meanwhile_is_refused(pair: Pair, capsys: py
     assert len(pair.company.rows("audit.correction")) == 1
 
 
+def test_a_conflict_of_a_field_that_is_not_shared_any_more_ends_and_holds_nothing_back(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.meet()
+    number = pair.differ()
+    with pair.company.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE hub.cross_reference SET base = base - 'first_name'"))
+    assert run(["conflicts", "decide", str(number), "--ours", *WHY]) == 2
+    assert "E-COR-034 conflict 998/1: the field is not shared any more" in capsys.readouterr().err
+    pair.rounds()
+    assert pair.company.rows("flow.field_conflict", closed_at=None) == []
+    assert pair.company.rows("flow.work_item", state="QUEUED") == []
+
+
+def test_a_conflict_ends_when_the_mapping_does_not_share_its_field_any_more(pair: Pair) -> None:
+    pair.meet()
+    pair.differ()
+    unread = ("            first_name: first_name\n            last_name: last_name\n            phone: phone\n", "")
+    pair.company.connect(connectors(WRITTEN_SHOP, unread))
+    pair.shop.change("customers", pair.customer, last_name="Durant")
+    pair.rounds()
+    assert [row["resolution"] for row in pair.company.rows("flow.field_conflict")] == ["settled by itself"]
+
+
 def test_of_two_people_who_decide_at_once_one_is_refused(pair: Pair) -> None:
     pair.meet()
     number = pair.differ()
