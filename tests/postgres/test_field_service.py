@@ -23,9 +23,10 @@ from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.inbox_correction import Author, Correction, correct, propose, relaunch
 from erpcrm_orchestration.services.reconciliation import Reconciliation, reconcile
+from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.store.engine import read_sql
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive
-from erpcrm_orchestration.store.integration_schema import inbox
+from erpcrm_orchestration.store.integration_schema import child_table, entity_table, inbox
 from tests.company import Company
 from tests.integrated_company import IntegratedCompany
 
@@ -330,13 +331,17 @@ def test_A50_a_newer_version_that_passes_is_integrated(service: Service) -> None
 
 
 def test_A50_a_version_that_does_not_pass_leaves_the_rows_of_the_one_before(service: Service) -> None:
-    """The ERP has it; that it is marked as exported afterwards takes nothing away."""
+    """The ERP has it; that it is marked as exported afterwards takes nothing away; a backfill brings it back."""
     time = service.time()
     service.round()
     service.crm.change("time_entries", time, exported=1)
     service.round()
     assert service.company.states(source_id=time) == ["TRANSFORMED", "IGNORED"]
-    assert len(service.company.rows("hub.time_entry")) == 1
+    before = service.company.rows("hub.time_entry")
+    with service.company.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM hub.time_entry"))
+    replay(service.company.engine, ["998"], ["time_entry"], Replay(service.company.clock, "backfill"))
+    assert [row["worker"] for row in service.company.rows("hub.time_entry")] == [row["worker"] for row in before] == ["Nadia"]
 
 
 @pytest.mark.parametrize(
@@ -389,3 +394,9 @@ def test_the_statement_and_its_index_count_exactly_the_entities_that_have_a_cate
     *named, (_, last) = counted.items()
     words = " ".join(f"WHEN '{name}' THEN '{category.value}'" for name, category in named if category)
     assert f"CASE i.entity {words} ELSE '{last.value if last else None}' END" in statement
+
+
+def test_a_first_load_analyzes_the_table_of_every_entity() -> None:
+    listed = read_sql("analyze_integration")
+    tables = {f"{table.schema}.{table.name}" for table in (*entity_table.values(), *child_table.values())}
+    assert {name for name in tables if f"    {name}" not in listed.replace(",", "").split("\n")} == set()
