@@ -47,10 +47,12 @@ def apply_retention(engine: sa.Engine, *, clock: Clock) -> Purged:
 
 def _delete_superseded(engine: sa.Engine, oldest: datetime) -> int:
     """Delete what a newer message took the place of, in short transactions; return how many."""
-    total = 0
+    total, after = 0, {"dossier_code": "", "message_id": 0}
     while True:
         with engine.begin() as connection:
-            deleted = connection.execute(load_sql("delete_superseded"), {"oldest": oldest, "limit": AT_ONCE}).rowcount
-        total += deleted
-        if deleted < AT_ONCE:
+            parameters = {"oldest": oldest, "limit": AT_ONCE, **after}
+            last = connection.execute(load_sql("delete_superseded"), parameters).one_or_none()
+        if last is None:
             return total
+        total += last.deleted
+        after = {"dossier_code": last.dossier_code, "message_id": last.message_id}

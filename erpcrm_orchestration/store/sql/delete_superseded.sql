@@ -1,6 +1,6 @@
--- Messages that were closed long ago and that a newer integrated one of their record took the place of, some at a time. What the
--- rows stem from has none, not even where the record was deleted since; open and refused ones are never among them. What a
--- person corrected, relaunched or decided stays as its proof.
+-- Messages that were closed long ago and that a newer integrated one of their record took the place of, some at a time in the
+-- order of their keys. What the rows stem from has none, not even where the record was deleted since; open and refused ones are
+-- never among them. What a person corrected, relaunched or decided stays as its proof.
 WITH proof AS (
     SELECT dossier_code, message_id FROM audit.correction
     UNION ALL
@@ -8,7 +8,8 @@ WITH proof AS (
 ), old AS (
     SELECT i.dossier_code, i.message_id
     FROM flow.inbox AS i
-    WHERE i.state IN ('TRANSFORMED', 'SUPERSEDED', 'IGNORED')
+    WHERE (i.dossier_code, i.message_id) > (:dossier_code, :message_id)
+        AND i.state IN ('TRANSFORMED', 'SUPERSEDED', 'IGNORED')
         AND i.closed_at < :oldest
         AND (i.dossier_code, i.message_id) NOT IN (SELECT dossier_code, message_id FROM proof)
         AND EXISTS (
@@ -21,8 +22,15 @@ WITH proof AS (
                 AND NOT newer.deleted
                 AND (newer.state = 'TRANSFORMED' OR (newer.state = 'IGNORED' AND i.state <> 'TRANSFORMED'))
         )
+    ORDER BY i.dossier_code, i.message_id
     LIMIT :limit
+), gone AS (
+    DELETE FROM flow.inbox AS i
+    USING old
+    WHERE i.dossier_code = old.dossier_code AND i.message_id = old.message_id
+    RETURNING i.dossier_code, i.message_id
 )
-DELETE FROM flow.inbox AS i
-USING old
-WHERE i.dossier_code = old.dossier_code AND i.message_id = old.message_id
+SELECT count(*) OVER () AS deleted, dossier_code, message_id
+FROM gone
+ORDER BY dossier_code DESC, message_id DESC
+LIMIT 1
