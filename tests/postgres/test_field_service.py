@@ -19,14 +19,11 @@ from erpcrm_orchestration.demo.message import Json
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.correction import assignment
-from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.inbox_correction import Author, Correction, correct, propose, relaunch
 from erpcrm_orchestration.services.reconciliation import Reconciliation, reconcile
 from erpcrm_orchestration.services.replay import Replay, replay
-from erpcrm_orchestration.store.engine import read_sql
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive
-from erpcrm_orchestration.store.integration_schema import child_table, entity_table, inbox
 from tests.company import Company
 from tests.integrated_company import IntegratedCompany
 
@@ -378,25 +375,3 @@ def test_A50_what_is_left_out_is_no_difference_between_the_systems(service: Serv
     job = Reconciliation(service.company.clock, service.company.environment, "compare-1")
     counts = {one.stream: one.counts for one in reconcile(service.company.engine, ["998"], job)}["time_entries"]
     assert (counts.theirs, counts.equal, counts.ignored, counts.only_there, counts.different) == (2, 1, 1, 0, 0)
-
-
-# --- one rule in two places -------------------------------------------------------------------------------------------
-
-
-def test_the_statement_and_its_index_count_exactly_the_entities_that_have_a_category() -> None:
-    counted = {name: entity.category for name, entity in ENTITIES.items() if entity.category}
-    statement = read_sql("refresh_interaction_state")
-    (index,) = (one for one in inbox.indexes if one.name == "inbox_not_ok_idx")
-    predicate = str(index.dialect_options["postgresql"]["where"])
-    entities, _, states = predicate.partition(" AND ")
-    assert entities == f"entity IN ({', '.join(repr(name) for name in counted)})"
-    assert f"i.{entities} AND i.{states}" in statement
-    *named, (_, last) = counted.items()
-    words = " ".join(f"WHEN '{name}' THEN '{category.value}'" for name, category in named if category)
-    assert f"CASE i.entity {words} ELSE '{last.value if last else None}' END" in statement
-
-
-def test_a_first_load_analyzes_the_table_of_every_entity() -> None:
-    listed = read_sql("analyze_integration")
-    tables = {f"{table.schema}.{table.name}" for table in (*entity_table.values(), *child_table.values())}
-    assert {name for name in tables if f"    {name}" not in listed.replace(",", "").split("\n")} == set()
