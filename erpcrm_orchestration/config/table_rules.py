@@ -32,6 +32,10 @@ def _entity_faults(reading: Reading, path: Path, connector: Connector, one: Conn
     if one.read is None:
         return
     yield from _shape_faults(reading, (*path, "read"), one.read)
+    if connector.kind is ConnectorKind.SQL and one.read.record_segment is not None:
+        yield reading.refuse(
+            WRONG_TABLE, (*path, "read", "record_segment"), "a part of a key in a database", "read a view that has it whole"
+        )
     if connector.kind is ConnectorKind.FILES:
         yield from _file_faults(reading, (*path, "read"), one.read)
         return

@@ -48,6 +48,7 @@ def test_what_a_database_and_a_folder_may_say(kind: str, read: str) -> None:
         ("files", "pages: {path: o, query: {shape: table_of_tables}}", "pages.query", "name the table"),
         ("sql", 'pages: {path: o}, follow: {l: {link: x, records: ""}}', "follow.l.link", "give call"),
         ("sql", 'pages: {path: o}, follow: {l: {call: {path: x}, records: ""}}', "follow.l.call", "{parent.column}"),
+        ("sql", "pages: {path: o}, record_segment: -1", "record_segment", "a view that has it whole"),
         ("files", 'pages: {path: o}, follow: {l: {call: {path: x}, records: ""}}', "follow", "into the file"),
         ("files", "pages: {path: o, query: {encodng: x}}", "pages.query.encodng", "encoding"),
         ("files", "pages: {path: o, query: {format: xls}}", "pages.query.format", "xlsx"),
