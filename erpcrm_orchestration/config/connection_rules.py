@@ -60,7 +60,7 @@ def _same_entity_faults(reading: Reading, path: Path, connection: Connection, co
         owner = owners.setdefault(one.map.entity, one.name)
         if owner != one.name:
             found = f"{owner} and {one.name} of {connector.connector_code} are both mapped to {one.map.entity}"
-            remedy = "choose by entities what each connection reads, each with a system of its own: equal ids would be one record"
+            remedy = "choose by entities what a connection reads, each with a system of its own: equal ids would be one record"
             yield reading.refuse(SAME_ENTITY, (*path, "connector"), found, remedy)
 
 
