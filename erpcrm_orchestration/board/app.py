@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from erpcrm_orchestration.board import dagster, datasets, door, dossiers, operations, people, records, refresh
+from erpcrm_orchestration.board import configuration, dagster, datasets, door, dossiers, operations, people, records, refresh
 from erpcrm_orchestration.board.desk import Desk, TheDesk
 from erpcrm_orchestration.board.faults import add_handlers
 from erpcrm_orchestration.board.guard import Guard, require_token
@@ -17,7 +17,7 @@ from erpcrm_orchestration.board.pages import FOLDER, page
 from erpcrm_orchestration.board.query import require_single
 from erpcrm_orchestration.store.version import require_current
 
-NOUNS = (door, dossiers, refresh, records, datasets, operations, people)
+NOUNS = (door, dossiers, refresh, records, datasets, operations, configuration, people)
 """Each module has `api` and `pages`: two routers over the same functions."""
 
 DESCRIPTION = "What the board shows and does. Sign in at /sign-in; send the session's token as X-CSRF-Token with every POST."

@@ -42,6 +42,11 @@ def to_yaml(configuration: Configuration, sections: tuple[str, ...] = tuple(CODE
     return SCHEMA_LINE + body
 
 
+def block_yaml(content: object) -> str:
+    """Return a list or a mapping as YAML, as it stands in an exported file."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
 def _said(found: object, code: str) -> Plain:
     content = plain(found, defaults=False, without=code)
     return beyond_preset(content) if isinstance(found, Connector) else content

@@ -66,10 +66,11 @@ class InteractionState:
     def for_people(self) -> dict[str, str]:
         """Return the fields that a mail may show, instants in the dossier's own zone, nothing as an empty text."""
         zone = ZoneInfo(self.time_zone)
-        return {name: _shown(getattr(self, name), zone) for name in STATE_FIELDS}
+        return {name: shown_to_people(getattr(self, name), zone) for name in STATE_FIELDS}
 
 
-def _shown(value: object, zone: ZoneInfo) -> str:
+def shown_to_people(value: object, zone: ZoneInfo) -> str:
+    """Return a value of the state as a mail shows it: an instant in this zone, nothing as an empty text."""
     match value:
         case None:
             return ""

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from erpcrm_orchestration.config.diff import Change, Plan, compare
-from erpcrm_orchestration.config.export import copied
-from erpcrm_orchestration.config.folder import Reading
+from erpcrm_orchestration.config.export import copied, to_yaml
+from erpcrm_orchestration.config.folder import Reading, read_text
 from erpcrm_orchestration.config.plain import CODES, plain
 from erpcrm_orchestration.config.reference_rules import Known
 from erpcrm_orchestration.config.references import removable
@@ -19,7 +19,7 @@ from erpcrm_orchestration.config.rules import check, require_free_code
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.connection import Connection
-from erpcrm_orchestration.domain.errors import Findings
+from erpcrm_orchestration.domain.errors import Findings, InputError
 from erpcrm_orchestration.store import configuration as stored
 from erpcrm_orchestration.store import configuration_write as write
 from erpcrm_orchestration.store import schema
@@ -76,6 +76,21 @@ def apply(engine: sa.Engine, reading: Reading, *, clock: Clock, actor: str, prun
     with engine.begin() as connection:
         write.lock_configuration(connection)
         outcome = _planned(connection, reading, prune=prune)
+        write_changes(connection, outcome.plan.changes, now=clock.now(), actor=actor)
+        return outcome
+
+
+def remove(engine: sa.Engine, section: str, code: str, *, clock: Clock, actor: str) -> Outcome:
+    """Take one entry away; raise Findings or InputError E-CFG-090 when another one names it."""
+    with engine.begin() as connection:
+        write.lock_configuration(connection)
+        current = current_configuration(connection)
+        name = CODES[section]
+        rest: dict[str, Any] = {section: tuple(one for one in getattr(current, section) if getattr(one, name) != code)}
+        reading = read_text(to_yaml(replace(current, **rest)), name="configuration")
+        outcome = _planned(connection, reading, prune=True)
+        if not any((one.section, one.code, one.action) == (section, code, "remove") for one in outcome.plan.changes):
+            raise InputError("E-CFG-090", f"{section}.{code}", "another entry or a stored row names it", "change that first")
         write_changes(connection, outcome.plan.changes, now=clock.now(), actor=actor)
         return outcome
 

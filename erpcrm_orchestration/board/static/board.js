@@ -78,3 +78,34 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "1";
   setTimeout(() => { delete form.dataset.sent; }, 3000);
 });
+
+// A mail template is shown filled while it is written.
+const written = document.querySelector("form[data-preview]");
+if (written) {
+  const shown = (name) => document.getElementById(`preview-${name}`);
+  let waiting = 0;
+  async function preview() {
+    const dossier = shown("dossier").value.trim();
+    if (!dossier) return;
+    const fields = new FormData(written);
+    const body = { dossier, subject: fields.get("subject"), text: fields.get("text"), html: fields.get("html") || null };
+    const answer = await fetch("/api/v1/settings/preview", {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-csrf-token": document.body.dataset.csrf },
+      body: JSON.stringify(body),
+    });
+    const found = await answer.json();
+    shown("subject").textContent = found.subject || "";
+    shown("text").textContent = found.text || "";
+    const faults = (found.faults || found.errors || []).map((line) => {
+      const item = document.createElement("li");
+      item.textContent = line;
+      return item;
+    });
+    shown("faults").replaceChildren(...faults);
+  }
+  const soon = () => { clearTimeout(waiting); waiting = setTimeout(preview, 300); };
+  written.addEventListener("input", soon);
+  shown("dossier").addEventListener("input", soon);
+  preview();
+}
