@@ -87,9 +87,11 @@ def decide_command(
     with open_database() as engine:
         with engine.connect() as connection:
             require_code(connection, dossier)
-        if not yes:
-            _ask(conflict.read(engine, dossier, number), choice)
-        done = conflict.decide(engine, dossier, number, choice, Author(actor(), reason), clock=SystemClock())
+        seen = None if yes else conflict.read(engine, dossier, number)
+        if seen:
+            _ask(seen, choice)
+        author = Author(actor(), reason)
+        done = conflict.decide(engine, dossier, number, choice, author, clock=SystemClock(), seen=seen)
     _tell(done)
 
 

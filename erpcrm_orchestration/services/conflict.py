@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -82,11 +83,21 @@ def read(engine: sa.Engine, dossier_code: str, conflict_id: int) -> Open:
         return _readable(connection, _found(connection, dossier_code, conflict_id))
 
 
-def decide(engine: sa.Engine, dossier_code: str, conflict_id: int, choice: Choice, author: Author, *, clock: Clock) -> Decided:
+def decide(
+    engine: sa.Engine,
+    dossier_code: str,
+    conflict_id: int,
+    choice: Choice,
+    author: Author,
+    *,
+    clock: Clock,
+    seen: Open | None = None,
+) -> Decided:
     """Let a value stand, queue what the systems that differ have to be told, and keep who decided why.
 
     Raises InputError E-COR-009 and 030 to 034. When one of both values is not what the conflict shows any more nothing is
-    decided and the conflict shows the new ones; one without anything to decide is closed.
+    decided and the conflict shows the new ones, nor when it shows other ones than those that were `seen`; one without anything
+    to decide is closed.
     """
     where = _where(dossier_code, conflict_id)
     if not author.reason.strip():
@@ -95,7 +106,7 @@ def decide(engine: sa.Engine, dossier_code: str, conflict_id: int, choice: Choic
         lock_dossier(connection, dossier_code, WORK)
         found = _found(connection, dossier_code, conflict_id, lock=True)
         decision = _Decision(connection, found, clock.now())
-        refusal = decision.refusal()
+        refusal = decision.refusal(seen)
         if refusal is None:
             return decision.run(choice, author)
     # What the conflict shows from now on is committed.
@@ -136,7 +147,7 @@ class _Decision:
         current = shared_fields.current_values(*args, entity, [record_id], [self.target.column])
         return (plain(current[record_id][self.target.column]), base) if record_id in current else (None, None)
 
-    def refusal(self) -> InputError | None:
+    def refusal(self, seen: Open | None) -> InputError | None:
         """Return why nothing can be decided now, None when it can; the conflict then shows what is, or ends."""
         if self.base is None:
             store.close(self.connection, self.found, GONE, self.now)
@@ -145,8 +156,10 @@ class _Decision:
         if ours == theirs:
             store.close(self.connection, self.found, AGREED, self.now)
             return InputError("E-COR-031", self.where, AGREED, "nothing is left to decide")
-        moved = {"ours": (self.found.our_value, ours), "theirs": (self.found.their_value, theirs)}
-        told = [f"{name} is now {self._text(after)}" for name, (before, after) in moved.items() if before != after]
+        shows = seen or _readable(self.connection, self.found)
+        now = _readable(self.connection, replace(self.found, our_value=ours, their_value=theirs))
+        pairs = {"ours": (shows.our_value, now.our_value), "theirs": (shows.their_value, now.their_value)}
+        told = [f"{name} is now {after}" for name, (earlier, after) in pairs.items() if earlier != after]
         if not told:
             return None
         store.renew(self.connection, self.found, ours, theirs)
@@ -182,7 +195,9 @@ class _Decision:
             case Whose.THEIRS if self.target.kind is Kind.ADDRESS:
                 return self._their_address()
             case Whose.THEIRS:
-                return self._cast(self._theirs)
+                # It was cast when it came; a factor may have given it more digits than one may type.
+                is_number = self.target.kind is Kind.DECIMAL and self._theirs is not None
+                return Decimal(self._theirs) if is_number else self._cast(self._theirs)
             case _ if self.target.kind is Kind.ADDRESS:
                 return self._typed_address(choice.text)
             case _:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
@@ -19,9 +21,13 @@ from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.errors import InputError
-from erpcrm_orchestration.services.conflict import Choice, Whose, decide
+from erpcrm_orchestration.services.conflict import Choice, Whose, decide, read
 from erpcrm_orchestration.services.inbox_correction import Author, verify
 from erpcrm_orchestration.services.inbox_health import judge
+from erpcrm_orchestration.services.replay import Replay, replay
+from erpcrm_orchestration.store import integration_schema as tables
+from erpcrm_orchestration.store.records import plain
+from tests.conftest import NOON
 from tests.integrated_company import CONNECTORS, SECRETS, IntegratedCompany
 
 HERE = ["--dossier", "998"]
@@ -203,8 +209,10 @@ def test_a_decision_reaches_the_systems_that_differ_once_and_is_kept_with_its_re
     pair.rounds(3)
     assert pair.names() == (stands, stands, stands)
     assert {system: pair.told(system) for system in told} == told
+    replay(pair.company.engine, ["998"], ["customer"], Replay(pair.company.clock, "run-2"))
+    assert pair.names()[2] == stands, "a backfill keeps what was decided"
     (conflict,) = pair.company.rows("flow.field_conflict")
-    assert (conflict["resolution"], conflict["closed_at"]) == (resolution, conflict["closed_at"])
+    assert conflict["resolution"] == resolution
     (audit,) = pair.company.rows("audit.correction")
     assert (audit["actor"], audit["action"], audit["reason"]) == ("ann", "decide", "the customer wrote to us")
     assert audit["difference"] == [
@@ -231,6 +239,19 @@ def test_what_was_decided_or_changed_meanwhile_is_refused(pair: Pair, capsys: py
     assert run([*decide, "--ours", *WHY]) == 2
     assert run([*decide, *HERE, "--reason", "x"]) == 2
     assert len(pair.company.rows("audit.correction")) == 1
+
+
+def test_what_changed_since_a_person_looked_is_refused(pair: Pair) -> None:
+    pair.meet()
+    number = pair.differ()
+    seen = read(pair.company.engine, "998", number)
+    pair.shop.change("customers", pair.customer, first_name="Annemarie")
+    pair.rounds()
+    whose, author = Choice(Whose.THEIRS), Author("ann", "asked")
+    with pytest.raises(InputError, match="E-COR-032 conflict 998/1: theirs is now Annemarie"):
+        decide(pair.company.engine, "998", number, whose, author, clock=pair.company.clock, seen=seen)
+    seen = read(pair.company.engine, "998", number)
+    assert decide(pair.company.engine, "998", number, whose, author, clock=pair.company.clock, seen=seen).value == "Annemarie"
 
 
 def test_a_conflict_of_a_field_that_is_not_shared_any_more_ends_and_holds_nothing_back(
@@ -338,3 +359,44 @@ def test_an_address_is_decided_by_its_parts(lossy: Pair, capsys: pytest.CaptureF
     assert (lossy.ours()["city"], lossy.ours()["line_1"], lossy.ours()["line_2"]) == ("Rennes", "2 rue du Port", "fourth floor")
     assert lossy.shop.kinds["customers"].record(lossy.customer)["billing"]["city"] == "Rennes"
     assert lossy.crm.record("contacts", lossy.contact)["address"]["city"] == "Rennes"
+
+
+def in_conflict(company: IntegratedCompany, field: str, ours: object, theirs: object) -> None:
+    """Store a product of the shop with a field that both changed."""
+    keys = {"dossier_code": "998", "entity": "product", "system_code": "shop", "record_id": 7}
+    link = {**keys, "external_id": "7", "message_id": 1, "base": {field: theirs}}
+    conflict = {**keys, "field": field, "opened_at": NOON, "our_value": str(plain(ours)), "their_value": theirs}
+    product = {"dossier_code": "998", "product_id": 7, field: ours, "updated_at": NOON}
+    company.dossier()
+    with company.engine.begin() as connection:
+        connection.execute(sa.insert(tables.entity_table["product"]).values(product))
+        connection.execute(sa.insert(tables.cross_reference).values(link))
+        connection.execute(sa.insert(tables.field_conflict).values(conflict))
+
+
+@pytest.mark.parametrize(
+    ("field", "ours", "theirs", "choice", "stands"),
+    [
+        ("price", Decimal("12.50"), "0.00001234", Choice(Whose.THEIRS), Decimal("0.00001234")),
+        ("price", Decimal("12.50"), "13.00", Choice(Whose.VALUE, "12.75"), Decimal("12.75")),
+        ("price", Decimal("12.50"), None, Choice(Whose.THEIRS), None),
+        ("price", Decimal("12.50"), "13.00", Choice(Whose.OURS), Decimal("12.50")),
+        ("created_at", NOON, "2026-11-18T12:00:01.5Z", Choice(Whose.THEIRS), NOON + timedelta(seconds=1.5)),
+        ("created_at", NOON, "2026-11-19T00:00:00Z", Choice(Whose.VALUE, "2026-11-18T14:00+01:00"), NOON + timedelta(hours=1)),
+    ],
+)
+def test_a_value_of_any_kind_is_taken_as_it_was_told_or_typed(
+    engine: sa.Engine, clock: FixedClock, field: str, ours: object, theirs: object, choice: Choice, stands: object
+) -> None:
+    company = IntegratedCompany(engine, clock)
+    in_conflict(company, field, ours, theirs)
+    decide(engine, "998", 1, choice, Author("ann", "asked"), clock=clock)
+    assert company.rows("hub.product")[0][field] == stands
+
+
+def test_a_value_that_the_field_does_not_take_is_refused_and_nothing_is_decided(engine: sa.Engine, clock: FixedClock) -> None:
+    company = IntegratedCompany(engine, clock)
+    in_conflict(company, "price", Decimal("12.50"), "13.00")
+    with pytest.raises(InputError, match="E-COR-033 conflict 998/1: price: 'a lot' is not a number"):
+        decide(engine, "998", 1, Choice(Whose.VALUE, "a lot"), Author("ann", "asked"), clock=clock)
+    assert company.rows("flow.field_conflict")[0]["closed_at"] is None
