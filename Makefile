@@ -44,7 +44,12 @@ crash: $(STAMP) ## kill rounds of the integration (ROUNDS=10000 SEED=1 for more 
 	CRASH_ROUNDS=$(or $(ROUNDS),300) CRASH_SEED=$(or $(SEED),20261122) $(BIN)/python -m pytest -q tests/scenarios/test_crash.py
 
 bench: $(STAMP) ## the benchmarks, small (SIZE=full for the published size)
-	$(BIN)/python -m benchmarks $(if $(filter full,$(SIZE)),--full,)
+	@$(BIN)/python -c 'import dlt, matplotlib' 2>/dev/null || if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'; \
+	fi
+	$(BIN)/python -m benchmarks $(if $(filter full,$(SIZE)),--full --plot docs/pictures/cost-against-size.svg,)
 
 pictures: $(STAMP) ## take the pictures of the README anew (needs Chromium)
 	$(BIN)/python -m docs.pictures
