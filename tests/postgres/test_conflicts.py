@@ -206,7 +206,7 @@ def test_a_decision_reaches_the_systems_that_differ_once_and_is_kept_with_its_re
     pair.meet()
     number = pair.differ()
     assert run(["conflicts", "decide", str(number), *choice, *WHY]) == 0
-    pair.rounds(3)
+    pair.rounds(2)
     assert pair.names() == (stands, stands, stands)
     assert {system: pair.told(system) for system in told} == told
     replay(pair.company.engine, ["998"], ["customer"], Replay(pair.company.clock, "run-2"))
