@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
-import uvicorn
+from fastapi import FastAPI
 
-from erpcrm_orchestration.board.app import board_app
+from erpcrm_orchestration.board.app import board_app, web_server
 from erpcrm_orchestration.board.desk import Desk
 from erpcrm_orchestration.board.guard import csrf_token
 from erpcrm_orchestration.board.settings import BoardSettings
@@ -59,6 +59,7 @@ class House:
 
     url: str
     desk: Desk
+    app: FastAPI
     clients: list[httpx.Client] = field(default_factory=list)
 
     def guest(self, grants: Mapping[str, str] | None = None, *, language: str = "en", **columns: Any) -> Guest:
@@ -90,11 +91,11 @@ def running_board(
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     desk = Desk(engine, clock, dict(environment or {}), BoardSettings(url, **settings))
-    config = uvicorn.Config(board_app(desk), log_level="error", access_log=False, ws="wsproto")
-    server = uvicorn.Server(config)
+    app = board_app(desk)
+    server = web_server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    house = House(url, desk)
+    house = House(url, desk, app)
     try:
         yield house
     finally:

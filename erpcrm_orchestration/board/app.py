@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import uvicorn
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -53,6 +55,14 @@ def board_app(desk: Desk) -> FastAPI:
     add_handlers(app, _fault_page)
     app.add_middleware(Guard, host=desk.settings.host, is_secure=desk.settings.is_secure)
     return app
+
+
+def web_server(app: FastAPI, **options: Any) -> uvicorn.Server:  # noqa: ANN401  options of uvicorn
+    """Return the web server of the board: it tells nothing of itself and believes no header about who asks."""
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, ws="wsproto", **options
+    )
+    return uvicorn.Server(config)
 
 
 class Kept(StaticFiles):

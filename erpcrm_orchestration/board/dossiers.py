@@ -17,6 +17,7 @@ from erpcrm_orchestration.board.query import Paged, SearchText, pages_of
 from erpcrm_orchestration.board.spark import points
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
+from erpcrm_orchestration.store.mart import list_watchers
 from erpcrm_orchestration.store.status import read_defaults
 from erpcrm_orchestration.store.widget_page import (
     COUNTERS,
@@ -150,14 +151,27 @@ def dossier_page(request: Request, reader: Viewer, dossier_code: str) -> Respons
         text = reader.say.gettext("no data for dossier {code}", code=dossier_code)
         return page(request, "message.html", {"title": dossier_code, "lines": [text]}, status=404)
     cards = _cards(reader, list(zip(found.dossiers, rows, strict=True)))
-    return page(request, "dossier.html", {"card": cards[0], "now": found.at})
+    return page(request, "dossier.html", {"card": cards[0], "now": found.at, "stands_still": stands_still(reader)})
 
 
 def _frame(reader: Reader, query: DossierQuery, found: DossierPage) -> dict[str, object]:
     with reader.desk.engine.connect() as connection:
         counts = read_counts(connection, reader.person.person_id)
     refreshable = any(Access.REFRESH in one.may for one in found.dossiers)
-    return {"query": query, "found": found, "labels": labels(reader.say), "counts": counts, "refreshable": refreshable}
+    return {
+        "query": query,
+        "found": found,
+        "labels": labels(reader.say),
+        "counts": counts,
+        "refreshable": refreshable,
+        "stands_still": stands_still(reader),
+    }
+
+
+def stands_still(reader: Reader) -> bool:
+    """True when no watcher is on: nothing is refreshed then, and what is shown only grows older."""
+    with reader.desk.engine.connect() as connection:
+        return not any(one["state"] == "ON" for one in list_watchers(connection))
 
 
 def _cards(reader: Reader, pairs: Sequence[tuple[DossierState, Shown]]) -> list[dict[str, object]]:

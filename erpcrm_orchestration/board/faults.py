@@ -12,8 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from psycopg import OperationalError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from erpcrm_orchestration.domain.errors import (
     ErpcrmError,
@@ -72,6 +74,7 @@ def as_json(_request: Request, status: int, lines: tuple[str, ...]) -> Response:
 def add_handlers(app: FastAPI, as_page: Answer) -> None:
     """Let the application answer every error: JSON under /api, a page elsewhere."""
     faults = Faults(as_page)
+    app.add_middleware(Rescue, answer=faults.unexpected)
     for kind, handler in (
         (SignInNeeded, faults.sign_in_needed),
         (Denied, faults.refused),
@@ -81,9 +84,31 @@ def add_handlers(app: FastAPI, as_page: Answer) -> None:
         (RequestValidationError, faults.invalid),
         (DBAPIError, faults.database),
         (PoolTimeout, faults.database),
-        (Exception, faults.unexpected),
     ):
         app.add_exception_handler(kind, handler)
+
+
+class Rescue:
+    """Answers what nobody expected, inside of what sets the headers; the framework's own place for it is outside."""
+
+    def __init__(self, app: ASGIApp, *, answer: Callable[[Request, Exception], Response]) -> None:
+        self.app, self.answer = app, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception as error:
+            if has_begun or scope["type"] != "http":
+                raise
+            answer = await run_in_threadpool(self.answer, Request(scope, receive), error)
+            await answer(scope, receive, send)
 
 
 class Faults:

@@ -6,9 +6,8 @@ import os
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from erpcrm_orchestration.board.app import board_app
+from erpcrm_orchestration.board.app import board_app, web_server
 from erpcrm_orchestration.board.desk import Desk
 from erpcrm_orchestration.board.settings import settings_from
 from erpcrm_orchestration.cli.session import open_database
@@ -36,8 +35,5 @@ def board_command(
         token = setup_token(engine, clock=clock) if link else None
         if token:
             typer.echo(f"first administrator, once, within 24 hours: {settings.public_url}/link/{token}")
-        application = board_app(Desk(engine, clock, os.environ, settings))
-        config = uvicorn.Config(
-            application, log_level="warning", access_log=False, server_header=False, proxy_headers=False, ws="wsproto"
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = web_server(board_app(Desk(engine, clock, os.environ, settings)))
+        server.run(sockets=[listener])
