@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test crash bench pictures clean
+.PHONY: help demo up check test crash bench pictures messages clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ bench: $(STAMP) ## the benchmarks, small (SIZE=full for the published size)
 
 pictures: $(STAMP) ## take the pictures of the README anew (needs Chromium)
 	$(BIN)/python -m docs.pictures
+
+messages: $(STAMP) ## bring the catalogues in line with the texts in the sources, and show what is to be translated
+	$(BIN)/pybabel -q extract -F pyproject.toml --no-location --no-wrap -o $(VENV)/erpcrm.pot .
+	$(BIN)/pybabel -q update -i $(VENV)/erpcrm.pot -d erpcrm_orchestration/locale -D erpcrm --no-wrap --ignore-obsolete \
+	  --no-fuzzy-matching --ignore-pot-creation-date
+	@grep -B1 '^msgstr ""$$' erpcrm_orchestration/locale/*/LC_MESSAGES/erpcrm.po | grep 'msgid "..*"' || echo 'every text is translated'
 
 clean: ## remove the environment and the embedded server's data
 	rm -rf $(VENV) .erpcrm
