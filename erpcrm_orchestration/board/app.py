@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from erpcrm_orchestration.board import configuration, dagster, datasets, door, dossiers, operations, people, records, refresh
 from erpcrm_orchestration.board.desk import Desk, TheDesk
-from erpcrm_orchestration.board.faults import add_handlers
+from erpcrm_orchestration.board.faults import ANSWERS, add_handlers
 from erpcrm_orchestration.board.guard import Guard, require_token
 from erpcrm_orchestration.board.pages import FOLDER, page
 from erpcrm_orchestration.board.query import require_single
@@ -48,9 +48,10 @@ def board_app(desk: Desk) -> FastAPI:
     app.mount("/static", Kept(directory=FOLDER / "static"), name="static")
     app.include_router(dagster.router)
     app.include_router(door.open_pages, dependencies=[Depends(require_single)])
+    guarded = [Depends(require_single), Depends(require_token)]
     for noun in NOUNS:
-        for router in (noun.api, noun.pages):
-            app.include_router(router, dependencies=[Depends(require_single), Depends(require_token)])
+        app.include_router(noun.api, dependencies=guarded, responses=ANSWERS)
+        app.include_router(noun.pages, dependencies=guarded)
     app.add_api_route("/healthz", health, include_in_schema=False)
     add_handlers(app, _fault_page)
     app.add_middleware(Guard, host=desk.settings.host, is_secure=desk.settings.is_secure)

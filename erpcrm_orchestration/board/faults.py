@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from psycopg import OperationalError
+from psycopg import DataError, OperationalError
+from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
@@ -40,9 +42,31 @@ STALE = frozenset({"E-COR-002", "E-COR-003", "E-CNF-003"})
 """Somebody or something was faster: the same request is right again after a look."""
 MISSING = frozenset({"E-COR-001", "E-CLI-057", "E-HUB-020", "E-COR-020"})
 NOT_THERE = "E-WEB-404 board: there is nothing here that you may see; go back to the dossiers"
+UNSTORABLE = "E-WEB-422 request: a value of it cannot be stored, as NUL or a number without end; correct it"
 AWAY = "E-DB-001 database: it does not answer; the board comes back by itself when it does"
 
 Answer = Callable[[Request, int, tuple[str, ...]], Response]
+
+
+class Fault(BaseModel):
+    """What went wrong, a line each: `E-AREA-nnn where: what was found; what to do`."""
+
+    errors: list[str]
+
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Fault, "description": "The request is not readable"},
+    401: {"model": Fault, "description": "Nobody is signed in"},
+    403: {"model": Fault, "description": "The token is missing, or the request comes from another site"},
+    404: {"model": Fault, "description": "There is nothing here that you may see"},
+    409: {"model": Fault, "description": "Somebody was faster: look again"},
+    413: {"model": Fault, "description": "The request is too large"},
+    415: {"model": Fault, "description": "The content is not JSON"},
+    422: {"model": Fault, "description": "A value is refused"},
+    429: {"model": Fault, "description": "Too often: wait a few minutes"},
+    503: {"model": Fault, "description": "The database is away"},
+}
+"""What every address of the API may answer beside its own."""
 
 
 class SignInNeeded(Exception):
@@ -151,8 +175,12 @@ class Faults:
         return self.answer(request, 422, *(_line(one) for one in found[:20]))
 
     def database(self, request: Request, error: Exception) -> Response:
-        """Answer while the database is away; everything else of it is unexpected."""
-        return self.answer(request, 503, AWAY) if is_away(error) else self.unexpected(request, error)
+        """Answer while the database is away, or cannot hold a value; everything else of it is unexpected."""
+        if is_away(error):
+            return self.answer(request, 503, AWAY)
+        if isinstance(error, DBAPIError) and isinstance(error.orig, DataError):
+            return self.answer(request, 422, UNSTORABLE)
+        return self.unexpected(request, error)
 
     def unexpected(self, request: Request, error: Exception) -> Response:
         """Answer a fault of ours with a number that stands in the log, and nothing else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -62,7 +63,7 @@ class Guard:
         if fault and scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif fault:
-            await self._refuse(send, *fault)
+            await self._refuse(scope, send, *fault)
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
@@ -105,11 +106,13 @@ class Guard:
 
         return with_headers
 
-    async def _refuse(self, send: Send, status: int, line: str) -> None:
-        headers = [(b"content-type", b"text/plain; charset=utf-8")]
-        headers += [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": line.encode()})
+    async def _refuse(self, scope: Scope, send: Send, status: int, line: str) -> None:
+        is_api = scope["path"].startswith("/api/")
+        body = json.dumps({"errors": [line]}) if is_api else line
+        headers = {**HEADERS, "content-type": "application/json" if is_api else "text/plain; charset=utf-8"}
+        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": encoded})
+        await send({"type": "http.response.body", "body": body.encode()})
 
 
 async def require_token(request: Request) -> None:
