@@ -11,7 +11,18 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks import cost_plot, q1_refresh, q2_sweep, q3_intake, q5_dlt, q6_latency, q7_start, q8_history, q9_memory
+from benchmarks import (
+    cost_plot,
+    q1_refresh,
+    q2_sweep,
+    q3_intake,
+    q5_dlt,
+    q6_latency,
+    q7_start,
+    q8_history,
+    q9_memory,
+    q10_board,
+)
 from benchmarks.measure import Ratio, machine
 
 LINES: dict[str, Callable[..., list[Ratio]]] = {
@@ -23,6 +34,7 @@ LINES: dict[str, Callable[..., list[Ratio]]] = {
     "Q7": q7_start.run,
     "Q8": q8_history.run,
     "Q9": q9_memory.run,
+    "Q10": q10_board.run,
 }
 
 

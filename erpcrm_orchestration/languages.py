@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from babel import Locale
@@ -44,13 +44,11 @@ class Translator:
 
     def number(self, value: int) -> str:
         """Return the number with the separators of the language."""
-        return format_decimal(value, locale=self.locale)
+        return _number(self.language, value)
 
     def instant(self, at: datetime, zone: tzinfo | None = None) -> str:
         """Return date, time and offset in the reader's own zone, or in the given one."""
-        local = at.astimezone(zone)
-        offset = local.strftime("%z")
-        return f"{format_datetime(local, 'medium', tzinfo=local.tzinfo, locale=self.locale)} {offset[:3]}:{offset[3:]}"
+        return _instant(self.language, at.astimezone(zone))
 
     def duration(self, length: timedelta) -> str:
         """Return a length of time in words, in the largest unit of which there are two, never rounded up: `119 minutes`."""
@@ -68,6 +66,18 @@ class Translator:
     def csv_delimiter(self) -> str:
         """Return what a spreadsheet of this language expects between cells."""
         return ";" if self.locale.number_symbols["latn"]["decimal"] == "," else ","
+
+
+@lru_cache(maxsize=10_000)
+def _number(language: Language, value: int) -> str:
+    """Format a number; a page has the same small ones hundreds of times, and the rules of a language are slow to apply."""
+    return format_decimal(value, locale=language.value)
+
+
+@lru_cache(maxsize=10_000)
+def _instant(language: Language, local: datetime) -> str:
+    offset = local.strftime("%z")
+    return f"{format_datetime(local, 'medium', tzinfo=local.tzinfo, locale=language.value)} {offset[:3]}:{offset[3:]}"
 
 
 def _floored(length: timedelta) -> timedelta:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
@@ -80,21 +81,22 @@ class DossierPage(BaseModel):
     at: AwareDatetime
 
 
-def find_dossiers(reader: Reader, query: DossierQuery, *, only: str | None = None) -> tuple[DossierPage, list[Shown]]:
+def find_dossiers(
+    reader: Reader, connection: sa.Connection, query: DossierQuery, *, only: str | None = None
+) -> tuple[DossierPage, list[Shown]]:
     """Return a page of the dossiers that the reader may see."""
     wanted = Wanted(query.q.strip(), query.state, query.sort, query.size, query.offset, only)
     now = reader.desk.clock.now()
-    with reader.desk.engine.connect() as connection:
-        rows, total = read_page(connection, reader.person.person_id, wanted)
+    rows, total = read_page(connection, reader.person.person_id, wanted)
     states = [_state(reader, one, now) for one in rows]
     found = DossierPage(dossiers=states, total=total, page=query.page, pages=pages_of(total, query.size), at=now)
     return found, rows
 
 
-def find_dossier(reader: Reader, code: str) -> DossierState:
+def find_dossier(reader: Reader, connection: sa.Connection, code: str) -> DossierState:
     """Return one dossier; raise Denied when it has no row or is not the reader's to see."""
     authorize(reader, Access.VIEW, code)
-    found, _ = find_dossiers(reader, DossierQuery(), only=code)
+    found, _ = find_dossiers(reader, connection, DossierQuery(), only=code)
     if not found.dossiers:
         raise Denied
     return found.dossiers[0]
@@ -103,60 +105,66 @@ def find_dossier(reader: Reader, code: str) -> DossierState:
 @api.get("/dossiers")
 def list_dossiers(reader: Viewer, query: Annotated[DossierQuery, Query()]) -> DossierPage:
     """List the dossiers that you may see, with their stored state."""
-    return find_dossiers(reader, query)[0]
+    with reader.desk.engine.connect() as connection:
+        return find_dossiers(reader, connection, query)[0]
 
 
 @api.get("/dossiers/{dossier_code}")
 def get_dossier(reader: Viewer, dossier_code: str) -> DossierState:
     """Return the stored state of one dossier."""
-    return find_dossier(reader, dossier_code)
+    with reader.desk.engine.connect() as connection:
+        return find_dossier(reader, connection, dossier_code)
 
 
 @api.get("/dossiers/{dossier_code}/history")
 def get_history(reader: Viewer, dossier_code: str) -> dict[str, list[int]]:
     """Return the last values of each counter, the oldest first, of the last seven days."""
-    find_dossier(reader, dossier_code)
-    return _series(reader, [dossier_code])[dossier_code]
+    with reader.desk.engine.connect() as connection:
+        find_dossier(reader, connection, dossier_code)
+        return _series(reader, connection, [dossier_code])[dossier_code]
 
 
 @pages.get("/", name="home")
 def home_page(request: Request, reader: Viewer, query: Annotated[DossierQuery, Query()]) -> Response:
     """Show the widgets: one card for each dossier, the reader's default dossier first."""
-    found, rows = find_dossiers(reader, query)
-    first = _default(reader) if query == DossierQuery() else None
-    if first is not None:
-        one, its_row = find_dossiers(reader, DossierQuery(), only=first)
-        others = [pair for pair in zip(found.dossiers, rows, strict=True) if pair[0].dossier_code != first]
-        pairs = [*zip(one.dossiers, its_row, strict=True), *others]
-    else:
+    with reader.desk.engine.connect() as connection:
+        found, rows = find_dossiers(reader, connection, query)
         pairs = list(zip(found.dossiers, rows, strict=True))
-    return page(request, "dossiers.html", {**_frame(reader, query, found), "cards": _cards(reader, pairs), "first": first})
+        first = _default(reader, connection) if query == DossierQuery() else None
+        if first is not None:
+            one, its_row = find_dossiers(reader, connection, DossierQuery(), only=first)
+            others = [pair for pair in pairs if pair[0].dossier_code != first]
+            pairs = [*zip(one.dossiers, its_row, strict=True), *others]
+        values = {**_frame(reader, connection, query, found), "cards": _cards(reader, connection, pairs)}
+    return page(request, "dossiers.html", values)
 
 
 @pages.get("/interactions", name="interactions")
 def zoom_page(request: Request, reader: Viewer, query: Annotated[DossierQuery, Query()]) -> Response:
     """Show all dossiers as a table, with the button that refreshes them."""
-    found, rows = find_dossiers(reader, query)
+    with reader.desk.engine.connect() as connection:
+        found, rows = find_dossiers(reader, connection, query)
+        frame = _frame(reader, connection, query, found)
     lines = [(one, shown(row.widget, reader.say)) for one, row in zip(found.dossiers, rows, strict=True)]
-    return page(request, "interactions.html", {**_frame(reader, query, found), "lines": lines})
+    return page(request, "interactions.html", {**frame, "lines": lines})
 
 
 @pages.get("/dossiers/{dossier_code}", name="dossier")
 def dossier_page(request: Request, reader: Viewer, dossier_code: str) -> Response:
     """Show one dossier: its widget large, with what is behind each number."""
     authorize(reader, Access.VIEW, dossier_code)
-    query = DossierQuery()
-    found, rows = find_dossiers(reader, query, only=dossier_code)
-    if not found.dossiers:
+    with reader.desk.engine.connect() as connection:
+        found, rows = find_dossiers(reader, connection, DossierQuery(), only=dossier_code)
+        cards = _cards(reader, connection, list(zip(found.dossiers, rows, strict=True)))
+        still = stands_still(connection)
+    if not cards:
         text = reader.say.gettext("no data for dossier {code}", code=dossier_code)
         return page(request, "message.html", {"title": dossier_code, "lines": [text]}, status=404)
-    cards = _cards(reader, list(zip(found.dossiers, rows, strict=True)))
-    return page(request, "dossier.html", {"card": cards[0], "now": found.at, "stands_still": stands_still(reader)})
+    return page(request, "dossier.html", {"card": cards[0], "now": found.at, "stands_still": still})
 
 
-def _frame(reader: Reader, query: DossierQuery, found: DossierPage) -> dict[str, object]:
-    with reader.desk.engine.connect() as connection:
-        counts = read_counts(connection, reader.person.person_id)
+def _frame(reader: Reader, connection: sa.Connection, query: DossierQuery, found: DossierPage) -> dict[str, object]:
+    counts = read_counts(connection, reader.person.person_id)
     refreshable = any(Access.REFRESH in one.may for one in found.dossiers)
     return {
         "query": query,
@@ -164,18 +172,17 @@ def _frame(reader: Reader, query: DossierQuery, found: DossierPage) -> dict[str,
         "labels": labels(reader.say),
         "counts": counts,
         "refreshable": refreshable,
-        "stands_still": stands_still(reader),
+        "stands_still": stands_still(connection),
     }
 
 
-def stands_still(reader: Reader) -> bool:
+def stands_still(connection: sa.Connection) -> bool:
     """True when no watcher is on: nothing is refreshed then, and what is shown only grows older."""
-    with reader.desk.engine.connect() as connection:
-        return not any(one["state"] == "ON" for one in list_watchers(connection))
+    return not any(one["state"] == "ON" for one in list_watchers(connection))
 
 
-def _cards(reader: Reader, pairs: Sequence[tuple[DossierState, Shown]]) -> list[dict[str, object]]:
-    series = _series(reader, [one.dossier_code for one, _ in pairs])
+def _cards(reader: Reader, connection: sa.Connection, pairs: Sequence[tuple[DossierState, Shown]]) -> list[dict[str, object]]:
+    series = _series(reader, connection, [one.dossier_code for one, _ in pairs])
     names = labels(reader.say)
     cards = []
     for state, row in pairs:
@@ -202,10 +209,8 @@ def _cards(reader: Reader, pairs: Sequence[tuple[DossierState, Shown]]) -> list[
     return cards
 
 
-def _series(reader: Reader, codes: Sequence[str]) -> dict[str, dict[str, list[int]]]:
-    since = reader.desk.clock.now() - timedelta(days=SPARK_DAYS)
-    with reader.desk.engine.connect() as connection:
-        return read_series(connection, codes, since=since)
+def _series(reader: Reader, connection: sa.Connection, codes: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    return read_series(connection, codes, since=reader.desk.clock.now() - timedelta(days=SPARK_DAYS))
 
 
 def _state(reader: Reader, one: Shown, now: datetime) -> DossierState:
@@ -223,10 +228,7 @@ def _utc(value: object) -> object:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def _default(reader: Reader) -> str | None:
+def _default(reader: Reader, connection: sa.Connection) -> str | None:
     """Return the person's own default dossier, else the company's, when the person may see it."""
-    code = reader.person.default_dossier_code
-    if code is None:
-        with reader.desk.engine.connect() as connection:
-            code = read_defaults(connection).dossier_code
+    code = reader.person.default_dossier_code or read_defaults(connection).dossier_code
     return code if code is not None and reader.person.may(Access.VIEW, code) else None
