@@ -179,7 +179,7 @@ class StreamReader:
             if bound is not None:
                 self._finish(connection, cursor, span, bound, now)
             failpoint("poll.before_commit")
-        self.work.grew(receipt.new)
+        self.work.grew(receipt.new, self.key.entity)
 
     def _look(self, records: Sequence[Received]) -> None:
         for one in records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,9 +18,9 @@ GROWTH_STEPS = (500, 5_000, 50_000, 500_000)
 
 @dataclass
 class Growth:
-    """How many rows this run has received."""
+    """How many rows this run has received, by what they are."""
 
-    rows: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,15 @@ class Work:
     epochs: Mapping[str, int] = field(default_factory=dict)
     growth: Growth = field(default_factory=Growth)
 
-    def grew(self, rows: int) -> None:
-        """Count new rows; the planner gets fresh statistics when a first load makes the tables ten times larger.
+    def grew(self, rows: int, of: str = "") -> None:
+        """Count new rows of an entity; the planner gets fresh statistics when a first load makes ten times more of them.
 
-        Autovacuum comes a minute later, and until then every key looks like the only one.
+        Autovacuum comes a minute later, and until then every key looks like the only one: of an entity that the statistics do
+        not know, each lookup would go through all rows that there are by now.
         """
-        before = self.growth.rows
-        self.growth.rows += rows
-        if any(before < step <= self.growth.rows for step in GROWTH_STEPS):
+        before = self.growth.rows[of]
+        self.growth.rows[of] += rows
+        if any(before < step <= self.growth.rows[of] for step in GROWTH_STEPS):
             with self.engine.begin() as connection:
                 refresh_statistics(connection)
 

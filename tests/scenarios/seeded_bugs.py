@@ -112,12 +112,12 @@ def _told_after_the_commit(patch: Patch) -> None:
         owed.append((connection.engine, args, kwargs))
         return 0
 
-    def after_commit(self: Any, rows: int) -> None:
+    def after_commit(self: Any, *rows: Any) -> None:
         while owed:
             engine, args, kwargs = owed.pop()
             with engine.begin() as connection:
                 plan(connection, *args, **kwargs)
-        grew(self, rows)
+        grew(self, *rows)
 
     patch.setattr(integration, "plan", later)
     patch.setattr(Work, "grew", after_commit)
