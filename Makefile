@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## run the simulated company on the embedded database (ONCE=1 ends after the first round)
 	@$(BIN)/erpcrm demo config $(if $(ONCE),--once,) $(if $(PORT),--port $(PORT),)
 
-up: $(STAMP) ## run your own configuration: database, daemon, Dagster UI
+up: $(STAMP) ## run your own configuration: database, daemon, Dagster UI, board
 	@$(BIN)/erpcrm up $(if $(PORT),--port $(PORT),)
 
 check: $(STAMP) ## linters, types, import contracts, the demo company's configuration
