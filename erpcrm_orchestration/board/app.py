@@ -11,7 +11,18 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from erpcrm_orchestration.board import configuration, dagster, datasets, door, dossiers, operations, people, records, refresh
+from erpcrm_orchestration.board import (
+    configuration,
+    dagster,
+    datasets,
+    door,
+    dossiers,
+    oidc,
+    operations,
+    people,
+    records,
+    refresh,
+)
 from erpcrm_orchestration.board.desk import Desk, TheDesk
 from erpcrm_orchestration.board.faults import ANSWERS, add_handlers
 from erpcrm_orchestration.board.guard import Guard, require_token
@@ -47,7 +58,8 @@ def board_app(desk: Desk) -> FastAPI:
     app.state.dagster = ways
     app.mount("/static", Kept(directory=FOLDER / "static"), name="static")
     app.include_router(dagster.router)
-    app.include_router(door.open_pages, dependencies=[Depends(require_single)])
+    for open_router in (door.open_pages, oidc.pages):
+        app.include_router(open_router, dependencies=[Depends(require_single)])
     guarded = [Depends(require_single), Depends(require_token)]
     for noun in NOUNS:
         app.include_router(noun.api, dependencies=guarded, responses=ANSWERS)

@@ -59,22 +59,24 @@ def get_me(reader: Anybody) -> Me:
 
 
 @open_pages.get("/sign-in", name="sign_in_page")
-def sign_in_page(request: Request, target: Annotated[str, Query(alias="next", max_length=2000)] = "/") -> Response:
+def sign_in_page(
+    request: Request, desk: TheDesk, target: Annotated[str, Query(alias="next", max_length=2000)] = "/"
+) -> Response:
     """Show the form."""
-    return page(request, "sign_in.html", {"next": _local(target), "refused": False})
+    return _sign_in_page(request, desk, target)
 
 
 @open_pages.post("/sign-in")
 def sign_in_form(request: Request, desk: TheDesk, login: Word = "", password: Password = "", target: Next = "/") -> Response:
     """Begin a session, or show the form again without saying what was wrong."""
-    address = _address(request)
+    address = address_of(request)
     desk.require_rate(SIGN_INS_OF_AN_ADDRESS, "sign-in", address)
     desk.require_rate(SIGN_INS_OF_A_LOGIN, "sign-in", login.casefold())
     try:
         visit = sign_in(desk.engine, login, password, clock=desk.clock, address=address)
     except SignInRefused:
-        return page(request, "sign_in.html", {"next": _local(target), "refused": True}, status=401)
-    return _opened(desk, visit, _local(target))
+        return _sign_in_page(request, desk, target, refused=True)
+    return opened(desk, visit, local(target))
 
 
 @open_pages.get("/link/{token}", name="link_page")
@@ -89,7 +91,7 @@ def link_page(request: Request, desk: TheDesk, token: str) -> Response:
 @open_pages.post("/link/{token}")
 def link_form(request: Request, desk: TheDesk, token: str, password: Password = "", login: Word = "") -> Response:
     """Set the password and begin a session."""
-    address = _address(request)
+    address = address_of(request)
     desk.require_rate(SIGN_INS_OF_AN_ADDRESS, "sign-in", address)
     found = invited(desk.engine, token, clock=desk.clock)
     if found is None:
@@ -98,7 +100,7 @@ def link_form(request: Request, desk: TheDesk, token: str, password: Password = 
         visit = accept(desk.engine, token, password, login=login, clock=desk.clock, address=address)
     except InputError as error:
         return page(request, "link.html", {"token": token, "invited": found[0], "fault": str(error)}, status=422)
-    return _opened(desk, visit, "/")
+    return opened(desk, visit, "/")
 
 
 @pages.post("/sign-out", name="sign_out")
@@ -106,7 +108,8 @@ def sign_out_form(request: Request, reader: Anybody) -> Response:
     """End the session."""
     sign_out(reader.desk.engine, reader.visit, clock=reader.desk.clock, address=reader.address)
     answer = RedirectResponse("/sign-in", 303)
-    answer.delete_cookie(reader.desk.settings.cookie)
+    # A browser takes nothing of a `__Host-` cookie without `secure`, its end neither.
+    answer.delete_cookie(reader.desk.settings.cookie, httponly=True, secure=reader.desk.settings.is_secure, samesite="lax")
     return answer
 
 
@@ -139,7 +142,14 @@ def me_form(
     return RedirectResponse("/me", 303)
 
 
-def _opened(desk: Desk, visit: Visit, target: str) -> Response:
+def _sign_in_page(request: Request, desk: Desk, target: str, *, refused: bool = False) -> Response:
+    provider = desk.settings.oidc.name if desk.settings.oidc else None
+    values = {"next": local(target), "refused": refused, "provider": provider}
+    return page(request, "sign_in.html", values, status=401 if refused else 200)
+
+
+def opened(desk: Desk, visit: Visit, target: str) -> Response:
+    """Return the way to the page, with the cookie of the session."""
     answer = RedirectResponse(target, 303)
     answer.set_cookie(
         desk.settings.cookie,
@@ -153,12 +163,13 @@ def _opened(desk: Desk, visit: Visit, target: str) -> Response:
     return answer
 
 
-def _local(target: str) -> str:
+def local(target: str) -> str:
     """Return the address when it is one of our own pages, else the first page: nobody is sent to another site."""
     parts = urlsplit(target)
     is_ours = not parts.scheme and not parts.netloc and target.startswith("/") and not target.startswith(("//", "/\\"))
     return target if is_ours and target.isprintable() else "/"
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Return where a request comes from."""
     return request.client.host if request.client else "unknown"

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from erpcrm_orchestration.clients.identity_provider import is_protected
 from erpcrm_orchestration.domain.errors import InputError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OIDC = ("ERPCRM_OIDC_ISSUER", "ERPCRM_OIDC_CLIENT_ID", "ERPCRM_OIDC_CLIENT_SECRET")
+
+
+@dataclass(frozen=True)
+class OidcSettings:
+    """The identity provider: its issuer as it writes it, and what the board is there; `name` stands on the button."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    name: str
+
+    def __post_init__(self) -> None:
+        if not is_protected(self.issuer):
+            found = "no address, or identities would cross the network unprotected"
+            raise InputError("E-WEB-004", "ERPCRM_OIDC_ISSUER", found, "write https://login.example.com")
 
 
 @dataclass(frozen=True)
@@ -21,12 +37,13 @@ class BoardSettings:
     public_url: str
     dagster_url: str | None = None
     dagster_read_url: str | None = None
+    oidc: OidcSettings | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.public_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.username:
             raise InputError("E-WEB-001", "ERPCRM_BOARD_URL", "no address", "write https://board.example.com")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        if not is_protected(self.public_url):
             found = "passwords would cross the network unencrypted"
             raise InputError("E-WEB-002", "ERPCRM_BOARD_URL", found, "put a proxy with TLS before it and write https://")
 
@@ -46,9 +63,30 @@ class BoardSettings:
 
 
 def settings_from(environment: Mapping[str, str], *, default_url: str) -> BoardSettings:
-    """Return the settings that the environment gives: ERPCRM_BOARD_URL, and what `erpcrm up` says of Dagster."""
+    """Return the settings that the environment gives: ERPCRM_BOARD_URL, ERPCRM_OIDC_*, and what `erpcrm up` says of Dagster.
+
+    Raises InputError E-WEB-001 to 004.
+    """
     return BoardSettings(
         public_url=(environment.get("ERPCRM_BOARD_URL") or default_url).rstrip("/"),
         dagster_url=environment.get("ERPCRM_DAGSTER_URL") or None,
         dagster_read_url=environment.get("ERPCRM_DAGSTER_READ_URL") or None,
+        oidc=_oidc(environment),
     )
+
+
+def _oidc(environment: Mapping[str, str]) -> OidcSettings | None:
+    missing = [name for name in OIDC if not environment.get(name)]
+    if len(missing) == len(OIDC):
+        return None
+    if missing:
+        raise InputError("E-WEB-003", missing[0], "not set, while others of ERPCRM_OIDC are", "set all three of them, or none")
+    issuer, client_id, client_secret = (environment[name] for name in OIDC)
+    return OidcSettings(issuer, client_id, client_secret, name=environment.get("ERPCRM_OIDC_NAME") or _host(issuer))
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or address
+    except ValueError:
+        return address

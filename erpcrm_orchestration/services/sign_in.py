@@ -18,6 +18,7 @@ from erpcrm_orchestration.domain.access import EVERY_DOSSIER, Access, Person
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.store import person as people
+from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.event import record_event
 
 SHORTEST_PASSWORD = 12
@@ -61,8 +62,7 @@ def sign_in(engine: sa.Engine, login: str, password: str, *, clock: Clock, addre
     stored = account.password_hash if account and account.active else None
     matches = _matches(stored or _nobody(), password)
     if account is None or stored is None or not matches:
-        with engine.begin() as connection:
-            record_event(connection, at=clock.now(), actor=login, action="sign_in", outcome="failed", address=address)
+        refuse_sign_in(engine, login, clock=clock, address=address)
         raise SignInRefused
     with engine.begin() as connection:
         if _hasher().check_needs_rehash(stored):
@@ -70,15 +70,25 @@ def sign_in(engine: sa.Engine, login: str, password: str, *, clock: Clock, addre
         return _begin(connection, account.person, clock=clock, address=address)
 
 
-def sign_in_as(engine: sa.Engine, subject: str, *, clock: Clock, address: str | None) -> Visit:
-    """Begin the session of somebody whom the identity provider vouches for; raise SignInRefused for a stranger."""
+def sign_in_as(engine: sa.Engine, subject: str, *, email: str | None, clock: Clock, address: str | None) -> Visit:
+    """Begin the session of somebody whom the identity provider vouches for; raise SignInRefused for a stranger.
+
+    `email` is an address that the provider has verified: the one account of that address is linked at its first sign-in.
+    """
     with engine.begin() as connection:
         account = people.find_account(connection, oidc_subject=subject)
-        if account is None or not account.active:
-            record_event(connection, at=clock.now(), actor=subject, action="sign_in", outcome="failed", address=address)
-        else:
+        if account is None and email is not None:
+            account = _linked(connection, subject, email, clock=clock)
+        if account is not None and account.active:
             return _begin(connection, account.person, clock=clock, address=address)
+    refuse_sign_in(engine, email or subject, clock=clock, address=address)
     raise SignInRefused
+
+
+def refuse_sign_in(engine: sa.Engine, actor: str, *, clock: Clock, address: str | None) -> None:
+    """Note that somebody was not let in."""
+    with engine.begin() as connection:
+        record_event(connection, at=clock.now(), actor=actor, action="sign_in", outcome="failed", address=address)
 
 
 def sign_out(engine: sa.Engine, here: Visit, *, clock: Clock, address: str | None) -> None:
@@ -159,6 +169,19 @@ def _begin(connection: sa.Connection, person: Person, *, clock: Clock, address: 
     people.open_session(connection, person.person_id, hashed(token), now=clock.now())
     record_event(connection, at=clock.now(), actor=person.login, action="sign_in", address=address)
     return Visit(person, token)
+
+
+def _linked(connection: sa.Connection, subject: str, email: str, *, clock: Clock) -> people.Account | None:
+    """Return the account that is this identity's from now on; None when none has the address, or which one is not clear."""
+    found = people.lock_unlinked(connection, email)
+    if len(found) != 1:
+        return None
+    people.change_person(connection, found[0], now=clock.now(), oidc_subject=subject)
+    account = people.find_account(connection, person_id=found[0])
+    if account is not None:
+        row = AuditRow("person", account.person.login, "link", after={"oidc_subject": subject})
+        record_changes(connection, [row], now=clock.now(), actor=account.person.login)
+    return account
 
 
 def _first(connection: sa.Connection, login: str, *, clock: Clock) -> int:

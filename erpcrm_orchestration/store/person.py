@@ -98,6 +98,14 @@ def find_account(
     return None if row is None else _account(row)
 
 
+def lock_unlinked(connection: sa.Connection, address: str) -> list[int]:
+    """Return the active people whose login or mail address it is and to whom no identity is linked; their rows are locked."""
+    known = address.casefold()
+    is_theirs = sa.or_(person.c.login == known, sa.func.lower(person.c.email) == known)
+    statement = sa.select(person.c.person_id).where(is_theirs, person.c.active, person.c.oidc_subject.is_(None))
+    return list(connection.execute(statement.with_for_update()).scalars())
+
+
 def list_accounts(connection: sa.Connection) -> list[Account]:
     """Return everybody, by login."""
     rows = connection.execute(sa.select(person, _grants()).order_by(person.c.login)).mappings()

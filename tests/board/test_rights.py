@@ -86,6 +86,8 @@ NEEDED: Mapping[str, str] = {
     "GET /api/v1/settings": ANYBODY,
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
+    "GET /sign-in/oidc": ANYBODY,
+    "GET /sign-in/oidc/callback": ANYBODY,
     "GET /link/{token}": ANYBODY,
     "POST /link/{token}": ANYBODY,
     "GET /healthz": ANYBODY,
