@@ -16,6 +16,7 @@ from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.query import Paged, pages_of
 from erpcrm_orchestration.board.records import Reason, RecordLine, note_export
 from erpcrm_orchestration.domain.access import Access
+from erpcrm_orchestration.domain.automaton import ENTRY_STATE
 from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetType, StateGroup
 from erpcrm_orchestration.domain.errors import ErpcrmError
 from erpcrm_orchestration.services.dataset_correction import CLOSED, fix, relaunch
@@ -24,9 +25,12 @@ from erpcrm_orchestration.store.dataset import INTAKE, find_dataset
 from erpcrm_orchestration.store.record_list import (
     DatasetFilter,
     RecordFilter,
+    dataset_classes,
+    dataset_history,
     list_hub_datasets,
     list_logbook,
     list_records,
+    relaunchable_datasets,
 )
 
 COLUMNS = (
@@ -34,6 +38,7 @@ COLUMNS = (
     "state_group", "attempts", "created_at", "updated_at", "last_error",
 )  # fmt: skip
 LOGBOOK = ("at", "dossier_code", "origin", "sync_id", "program", "action", "outcome", "reject_count", "message", "run_id")
+MOST_RELAUNCHED = 1_000
 ENTITY_OF = {"INTERVENTION": "intervention", "TIME": "time_entry", "DOCUMENT": "document"}
 """The entities of the integration that count in a category."""
 
@@ -51,6 +56,7 @@ class DatasetQuery(Paged):
     origin: Literal["", "CRM", "EDI", "MAIL", "OTHER"] = ""
     state: Literal["", "RECEIVED", "PENDING", "PROCESSING", "WAITING", "ERROR", "CLOSED_OK", "CLOSED_KO"] = ""
     created: Literal["", "today"] = ""
+    error_class: str = Field("", max_length=300)
 
     def filter(self) -> DatasetFilter:
         """Return the filter as the store knows it."""
@@ -60,6 +66,7 @@ class DatasetQuery(Paged):
             origin=self.origin or None,
             state_group=self.state or None,
             created_today=bool(self.created),
+            error_class=self.error_class or None,
         )
 
 
@@ -88,10 +95,20 @@ class DatasetLine(BaseModel):
     last_error: str | None
 
 
+class DatasetClass(BaseModel):
+    """So many datasets with the same error."""
+
+    error_class: str
+    type_code: str
+    datasets: int
+    oldest_at: AwareDatetime
+
+
 class DatasetPage(BaseModel):
-    """Datasets of one page."""
+    """Datasets of one page, and the classes of errors of all that match."""
 
     datasets: list[DatasetLine]
+    classes: list[DatasetClass]
     total: int
     page: int
     pages: int
@@ -148,8 +165,14 @@ def find_datasets(reader: Reader, query: DatasetQuery) -> DatasetPage:
             limit=query.size,
             offset=query.offset,
         )
-    lines = [DatasetLine(**{name: row[name] for name in COLUMNS}) for row in rows]
-    return DatasetPage(datasets=lines, total=total, page=query.page, pages=pages_of(total, query.size))
+        classes = dataset_classes(connection, reader.person.person_id, query.filter(), now=reader.desk.clock.now())
+    return DatasetPage(
+        datasets=[DatasetLine(**{name: row[name] for name in COLUMNS}) for row in rows],
+        classes=[DatasetClass(**one) for one in classes],
+        total=total,
+        page=query.page,
+        pages=pages_of(total, query.size),
+    )
 
 
 def find_one(reader: Reader, number: int, access: Access = Access.VIEW) -> dict[str, Any]:
@@ -247,8 +270,46 @@ def datasets_page(request: Request, reader: Viewer, query: Annotated[DatasetQuer
     with reader.desk.engine.connect() as connection:
         rows, messages = list_records(connection, reader.person.person_id, wanted, limit=query.size)
     records = [RecordLine(**{name: row[name] for name in RecordLine.model_fields}) for row in rows]
-    values = {"query": query, "found": found, "records": records, "messages": messages, "groups": list(StateGroup)}
+    now = reader.desk.clock.now()
+    values = {
+        "query": query,
+        "found": found,
+        "records": records,
+        "messages": messages,
+        "groups": list(StateGroup),
+        "ages": {one.dataset_number: reader.say.duration(max(now - one.created_at, now - now)) for one in found.datasets},
+        "may_operate": reader.person.may_somewhere(Access.OPERATE),
+    }
     return page(request, "datasets.html", values)
+
+
+@pages.get("/relaunch-datasets", name="relaunch_datasets")
+def relaunch_page(request: Request, reader: Operator, query: Annotated[DatasetQuery, Query()]) -> Response:
+    """Show what a bulk relaunch of datasets would take, before it is done."""
+    return page(
+        request, "relaunch_datasets.html", {"query": query, "chosen": _relaunchable(reader, query), "most": MOST_RELAUNCHED}
+    )
+
+
+@pages.post("/relaunch-datasets")
+def relaunch_all_form(
+    request: Request,
+    reader: Operator,
+    query: Annotated[DatasetQuery, Query()],
+    state_number: Annotated[int, Form(ge=1, le=9999)] = ENTRY_STATE,
+    reason: Annotated[str, Form(max_length=500)] = "",
+) -> Response:
+    """Let all datasets in error that match enter again, one after the other."""
+    done, faults = 0, []
+    for row in _relaunchable(reader, query):
+        try:
+            order = DatasetRelaunch.model_construct(state_number=state_number, reason=reason)
+            enter_again(reader, row["dataset_number"], order)
+            done += 1
+        except ErpcrmError as error:
+            faults.append(str(error))
+    status = 422 if faults and not done else 200
+    return page(request, "relaunched.html", {"done": done, "faults": faults[:20], "back": "/datasets"}, status=status)
 
 
 @pages.get("/datasets.{kind}", name="datasets_export")
@@ -299,6 +360,14 @@ def logbook_page(request: Request, reader: Viewer, query: Annotated[LogbookQuery
     return page(request, "logbook.html", {"query": query, "found": find_lines(reader, query)})
 
 
+def _relaunchable(reader: Reader, query: DatasetQuery) -> list[dict[str, Any]]:
+    if query.dossier:
+        authorize(reader, Access.OPERATE, query.dossier)
+    who, now = reader.person.person_id, reader.desk.clock.now()
+    with reader.desk.engine.connect() as connection:
+        return relaunchable_datasets(connection, who, query.filter(), now=now, limit=MOST_RELAUNCHED)
+
+
 def _correct_form(request: Request, reader: Reader, number: int, form: dict[str, str]) -> Response:
     row = find_one(reader, number, Access.OPERATE)
     typed = {name.removeprefix("v:"): value.replace("\r\n", "\n") for name, value in form.items() if name.startswith("v:")}
@@ -316,6 +385,7 @@ def _dataset(
     row = find_one(reader, number)
     with reader.desk.engine.connect() as connection:
         kind = load_dataset_types(connection).get(row["type_code"])
+        way, corrections = dataset_history(connection, row["dossier_code"], number, since=row["created_at"])
     names = list(row["fields"]) + [one.name for one in (kind.fields if kind else ()) if one.name not in row["fields"]]
     error = f"{row['last_error'] or ''} {fault or ''}"
     fields = [
@@ -330,6 +400,8 @@ def _dataset(
         "fault": fault,
         "may_operate": is_ours and reader.person.may(Access.OPERATE, row["dossier_code"]),
         "is_ours": row["intake"] == INTAKE,
+        "way": way,
+        "corrections": corrections,
     }
     return page(request, "dataset.html", values, status=422 if fault else 200)
 

@@ -322,7 +322,8 @@ def relaunch_all_form(
             done += len(relaunch(reader, code, message_ids, reason))
         except ErpcrmError as error:
             faults.append(str(error))
-    return page(request, "relaunched.html", {"done": done, "faults": faults}, status=422 if faults and not done else 200)
+    status = 422 if faults and not done else 200
+    return page(request, "relaunched.html", {"done": done, "faults": faults, "back": "/records"}, status=status)
 
 
 @pages.get("/journeys/{dossier}/{entity}", name="journey")

@@ -33,7 +33,10 @@ COLUMNS = (
     "waiting_for", "error",
 )  # fmt: skip
 STEPS = ("at", "system_code", "event", "subject", "detail", "run_id")
-AUDIT = ("correction_id", "at", "actor", "action", "dossier_code", "message_id", "corrected_message_id", "reason", "row_hash")
+AUDIT = (
+    "correction_id", "at", "actor", "action", "dossier_code", "message_id", "corrected_message_id", "dataset_number", "reason",
+    "row_hash",
+)  # fmt: skip
 LONGEST_VALUE = 120
 """Characters of a value in a difference on the screen; --json shows all."""
 

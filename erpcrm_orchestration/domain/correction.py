@@ -149,7 +149,11 @@ def _text(value: object) -> str | None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the audit of corrections; `action` is `fix` or `relaunch`. `at` is an aware instant."""
+    """A row of the audit of corrections. `at` is an aware instant.
+
+    `action` is `fix`, `relaunch` or what else a person did to a record; a dataset of the data hub has its number, and no
+    message: 0.
+    """
 
     at: datetime
     actor: str
@@ -159,6 +163,7 @@ class Entry:
     message_id: int
     corrected_message_id: int | None
     difference: tuple[Change, ...]
+    dataset_number: int | None = None
 
     def row_hash(self, previous_hash: str) -> str:
         """Return SHA-256 of the row's canonical JSON and the hash before it, as 64 hexadecimal digits."""

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import AutomatonState, DatasetType
+from erpcrm_orchestration.domain.correction import Change, Entry, written
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.values import text
-from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.configuration import load_dataset_types
+from erpcrm_orchestration.store.correction import append
 from erpcrm_orchestration.store.dataset import INTAKE, find_dataset, update_dataset
 from erpcrm_orchestration.store.engine import reported
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
@@ -45,8 +46,9 @@ def relaunch(
         line = f"dataset {dataset_number}: state {found['state_number']} -> {state_number}, relaunched by {actor}: {reason}"
         key = f"{dataset_number}/{after['attempts']}/relaunch"
         write_lines(connection, [LogbookLine(dossier_code, now, "system", key, "AUTOMATON", "OK", line)])
-        row = AuditRow("hub_dataset", f"{dossier_code}/{dataset_number}", "relaunch", before, after)
-        record_changes(connection, [row], now=now, actor=actor, reason=reason)
+        append(
+            connection, [Entry(now, actor, "relaunch", reason, dossier_code, 0, None, _changes(before, after), dataset_number)]
+        )
 
 
 def fix(
@@ -75,8 +77,15 @@ def fix(
         corrected = {name: value for name, value in {**found["fields"], **clean}.items() if value != ""}
         update_dataset(connection, dossier_code, dataset_number, {"fields": corrected, "updated_at": now})
         before = {name: found["fields"].get(name) for name in fields}
-        row = AuditRow("hub_dataset", f"{dossier_code}/{dataset_number}", "fix", before, dict(clean))
-        record_changes(connection, [row], now=now, actor=actor, reason=reason)
+        after = {name: value or None for name, value in clean.items()}
+        changes = _changes(before, after)
+        append(connection, [Entry(now, actor, "fix", reason, dossier_code, 0, None, changes, dataset_number)])
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Return what differs, as JSON texts; None is nothing at all."""
+    texts = {name: [None if one is None else written(one) for one in (before[name], after[name])] for name in after}
+    return tuple(Change(f"$.{name}", old, new) for name, (old, new) in texts.items() if old != new)
 
 
 def _open_dataset(connection: sa.Connection, dossier_code: str, dataset_number: int, reason: str) -> dict[str, Any]:

@@ -175,6 +175,6 @@ def _row(link: Link) -> dict[str, object]:
 def _link(row: sa.Row[tuple[object, ...]]) -> Link:
     entry = Entry(
         row.at, row.actor, row.action, row.reason, row.dossier_code, row.message_id, row.corrected_message_id,
-        changes_of(row.difference),
+        changes_of(row.difference), row.dataset_number,
     )  # fmt: skip
     return Link(entry, row.previous_hash, row.row_hash)

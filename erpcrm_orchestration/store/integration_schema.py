@@ -236,11 +236,13 @@ correction = sa.Table(
     sa.Column("difference", JSONB, nullable=False),
     sa.Column("previous_hash", sa.Text, nullable=False),
     sa.Column("row_hash", sa.Text, nullable=False),
+    sa.Column("dataset_number", sa.BigInteger),
     sa.UniqueConstraint("previous_hash"),
     sa.UniqueConstraint("row_hash"),
     schema="audit",
 )
-"""Who corrected or relaunched which message and why. Each row's hash covers the one before: what is removed is missed."""
+"""Who corrected or relaunched which message or dataset and why. Each row's hash covers the one before: what is removed is
+missed. `message_id` is 0 where no message is meant."""
 
 __all__ = [
     "RECORD_ID",

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.access import Access
-from erpcrm_orchestration.store.integration_schema import inbox
+from erpcrm_orchestration.store.dataset import INTAKE
+from erpcrm_orchestration.store.integration_schema import correction, inbox
 from erpcrm_orchestration.store.person import granted
 from erpcrm_orchestration.store.schema import dossier, hub_dataset, logbook_entry
 
@@ -41,6 +42,7 @@ class DatasetFilter:
     origin: str | None = None
     state_group: str | None = None
     created_today: bool = False
+    error_class: str | None = None
 
 
 def error_class() -> sa.ColumnElement[str]:
@@ -122,6 +124,70 @@ def list_hub_datasets(
     return _rows(connection, statement.order_by(columns.dataset_number.desc()).limit(limit).offset(offset)), total
 
 
+def dataset_class() -> sa.ColumnElement[str]:
+    """Return what datasets in error have in common: the error without its numbers and quoted values."""
+    columns = hub_dataset.c
+    plain = sa.func.regexp_replace(columns.last_error, r"'[^']*'", "'...'", "g")
+    return sa.func.coalesce(sa.func.left(sa.func.regexp_replace(plain, r"[0-9]+", "#", "g"), 200), "")
+
+
+def dataset_classes(connection: sa.Connection, person_id: int, wanted: DatasetFilter, *, now: datetime) -> Rows:
+    """Return error_class, type_code, datasets and oldest_at of what is in error; the most frequent first."""
+    named, columns = dataset_class().label("error_class"), hub_dataset.c
+    statement = (
+        sa.select(
+            named, columns.type_code, sa.func.count().label("datasets"), sa.func.min(columns.created_at).label("oldest_at")
+        )
+        .select_from(hub_dataset.join(dossier, dossier.c.dossier_code == columns.dossier_code))
+        .where(*_dataset_conditions(person_id, wanted, now), columns.state_group == "ERROR")
+        .group_by(named, columns.type_code)
+        .order_by(sa.desc("datasets"), named)
+        .limit(MOST_CLASSES)
+    )
+    return _rows(connection, statement)
+
+
+def relaunchable_datasets(
+    connection: sa.Connection, person_id: int, wanted: DatasetFilter, *, now: datetime, limit: int
+) -> Rows:
+    """Return the datasets in error that our automaton runs and the person may operate; the oldest first."""
+    columns = hub_dataset.c
+    statement = (
+        sa.select(columns.dossier_code, columns.dataset_number, columns.type_code, columns.state_number, columns.last_error)
+        .select_from(hub_dataset.join(dossier, dossier.c.dossier_code == columns.dossier_code))
+        .where(
+            *_dataset_conditions(person_id, wanted, now),
+            columns.state_group == "ERROR",
+            columns.intake == INTAKE,
+            granted(person_id, Access.OPERATE, columns.dossier_code),
+        )
+        .order_by(columns.dataset_number)
+        .limit(limit)
+    )
+    return _rows(connection, statement)
+
+
+def dataset_history(connection: sa.Connection, dossier_code: str, dataset_number: int, *, since: datetime) -> tuple[Rows, Rows]:
+    """Return the logbook lines of a dataset since it was created, and what people did to it; both by time."""
+    lines, done = logbook_entry.c, correction.c
+    way = (
+        sa.select(lines.at, lines.action, lines.outcome, lines.message, lines.run_id)
+        .where(
+            lines.dossier_code == dossier_code,
+            lines.at >= since,
+            lines.origin.in_(("data_hub", "system")),
+            sa.func.split_part(lines.entry_key, "/", 1) == str(dataset_number),
+        )
+        .order_by(lines.at, lines.entry_key)
+    )
+    by_people = (
+        sa.select(correction)
+        .where(done.dossier_code == dossier_code, done.dataset_number == dataset_number)
+        .order_by(done.correction_id)
+    )
+    return _rows(connection, way), _rows(connection, by_people)
+
+
 def list_logbook(
     connection: sa.Connection, person_id: int, *, dossier_code: str, show: str, now: datetime, limit: int, offset: int = 0
 ) -> tuple[Rows, int]:
@@ -173,6 +239,8 @@ def _dataset_conditions(person_id: int, wanted: DatasetFilter, now: datetime) ->
     ):
         if value is not None:
             found.append(column == value)
+    if wanted.error_class is not None:
+        found.append(dataset_class() == wanted.error_class)
     if wanted.created_today:
         found.append(columns.created_at >= _day_start(dossier.c.time_zone, now))
     return found

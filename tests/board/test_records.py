@@ -214,6 +214,34 @@ def test_A13_a_dataset_is_corrected_and_relaunched_and_the_number_falls_at_the_n
     assert guest.get("/api/v1/datasets?dossier=001").json()["total"] == 0
 
 
+def test_a_dataset_shows_its_way_and_what_people_did_to_it_with_the_difference(
+    engine: sa.Engine, clock: FixedClock, numbers: dict[str, int], house: House
+) -> None:
+    guest, bad = house.guest({"001": "operate"}), numbers["bad"]
+    guest.post(f"/datasets/{bad}/correct", {"v:Jour": "20261118", "reason": REASON})
+    guest.post(f"/datasets/{bad}/relaunch", {"state_number": "100", "reason": REASON})
+    advance(engine, ["001"], clock=clock, run_id=None)
+    words = text_of(guest.get(f"/datasets/{bad}"))
+    assert f"relaunched by {guest.login}: {REASON}" in words
+    assert '$.Jour "yesterday" "20261118"' in words
+    assert verify(engine)[0] == 2
+
+
+def test_all_datasets_with_the_same_error_are_relaunched_after_a_preview(
+    engine: sa.Engine, clock: FixedClock, numbers: dict[str, int], house: House
+) -> None:
+    guest = house.guest({"001": "operate"})
+    (found,) = guest.get("/api/v1/datasets?dossier=001").json()["classes"]
+    assert (found["type_code"], found["datasets"]) == ("TPSAFF", 1)
+    assert "'...'" in found["error_class"]
+    query = {"error_class": found["error_class"]}
+    assert "Relaunch 1 datasets" in text_of(guest.get("/relaunch-datasets", params=query))
+    assert house.guest({"001": "view"}).get("/relaunch-datasets", params=query).status_code == 404
+    done = guest.post("/relaunch-datasets", {"state_number": "100", "reason": REASON}, params=query)
+    assert "1 records entered again" in text_of(done)
+    assert guest.get(f"/api/v1/datasets/{numbers['bad']}").json()["attempts"] == 2
+
+
 def test_a_relaunch_at_a_state_that_is_not_lower_is_refused_in_one_line(numbers: dict[str, int], house: House) -> None:
     guest = house.guest({"001": "operate"})
     answer = guest.post(f"/datasets/{numbers['bad']}/relaunch", {"state_number": "777", "reason": REASON})

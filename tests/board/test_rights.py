@@ -64,6 +64,8 @@ NEEDED: Mapping[str, str] = {
     "POST /api/v1/records/relaunch": "operate",
     "GET /relaunch": "operate",
     "POST /relaunch": "operate",
+    "GET /relaunch-datasets": "operate",
+    "POST /relaunch-datasets": "operate",
     "POST /datasets/{number}/correct": "operate",
     "POST /datasets/{number}/relaunch": "operate",
     "POST /api/v1/datasets/{number}/correction": "operate",
@@ -198,6 +200,7 @@ def address(path: str, of: Things, person_id: int) -> str:
     }  # fmt: skip
     made = re.sub(r"\{([^}]+)\}", lambda found: str(values[found[1]]), path)
     queries = {"/logbook": f"dossier={of.code}", "/refreshes": f"request_id={of.request_id}", "/relaunch": f"dossier={of.code}"}
+    queries["/relaunch-datasets"] = queries["/relaunch"]
     queries |= {"/api/v1" + name: query for name, query in queries.items()}
     if "/journeys/" in made:
         return f"{made}?source_id=1"

@@ -14,6 +14,8 @@ from erpcrm_orchestration.cli.main import run
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import CallTarget
 from erpcrm_orchestration.services.data_hub import advance, take_pivot_files
+from erpcrm_orchestration.services.inbox_correction import verify
+from erpcrm_orchestration.store.integration_schema import correction
 from erpcrm_orchestration.store.schema import change, hub_dataset, inter_company_task
 from tests.postgres.intake_company import ACTIVATED, company, table
 
@@ -86,10 +88,11 @@ def test_a_dataset_is_shown_corrected_and_relaunched(
         f"dataset {bad} is corrected; `erpcrm datasets relaunch {bad} --at STATE --reason ...` runs it again",
         f"dataset {bad} is in state 900 (CLOSED_OK)",
     ]
-    assert table(engine, change, "actor", "action", "reason") == [
-        ("ann", "fix", "asked"),
-        ("ann", "relaunch", "corrected"),
+    assert table(engine, correction, "actor", "action", "reason", "dataset_number") == [
+        ("ann", "fix", "asked", bad),
+        ("ann", "relaunch", "corrected", bad),
     ]
+    assert verify(engine)[0] == 2
 
 
 @pytest.mark.parametrize(

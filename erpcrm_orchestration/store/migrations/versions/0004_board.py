@@ -19,6 +19,7 @@ def upgrade() -> None:
     _create_people()
     _create_events()
     _take_alerts()
+    op.add_column("correction", sa.Column("dataset_number", sa.BigInteger(), nullable=True), schema="audit")
     run_script(op.get_bind(), "migration_0004_guards")
 
 
