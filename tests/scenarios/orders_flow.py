@@ -53,7 +53,7 @@ class Flow:
     """A shop that takes orders and an ERP that gets them, both connected to dossier 998."""
 
     def __init__(self, company: Company, swept: tuple[str, ...], stack: ExitStack) -> None:
-        self.company, self.swept = company, swept
+        self.company, self.swept, self.stopped = company, swept, threading.Event()
         self.shop, self.erp = Shop(clock=SystemClock()), Erp(clock=SystemClock())
         self.customer = int(self.shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand")["id"])
         self.products = [int(self.shop.add_product(f"Article {number}", "10.00")["id"]) for number in range(20)]
@@ -68,11 +68,15 @@ class Flow:
         begin, worst = time.monotonic(), 0.0
         feeder = threading.Thread(target=self._feed, args=(orders,), daemon=True)
         feeder.start()
-        while (done := self.delivered()) < orders:
-            taken = time.monotonic() - begin
-            assert taken < 120 + orders * SECONDS_FOR_AN_ORDER, f"{done} of {orders} orders after {taken:.0f} s"
-            worst = max(worst, self.age_s())
-            time.sleep(0.5)
+        try:
+            while (done := self.delivered()) < orders:
+                taken = time.monotonic() - begin
+                assert taken < 120 + orders * SECONDS_FOR_AN_ORDER, f"{done} of {orders} orders after {taken:.0f} s"
+                worst = max(worst, self.age_s())
+                time.sleep(0.5)
+        finally:
+            self.stopped.set()
+            feeder.join()
         return Figures(orders, time.monotonic() - begin, worst)
 
     def _feed(self, orders: int) -> None:
@@ -83,7 +87,8 @@ class Flow:
             self.shop.add_order(lines, customer_id=self.customer)
             if (number + 1) % portion == 0:
                 while self.delivered() < number + 1 - portion // 2:
-                    time.sleep(0.5)
+                    if self.stopped.wait(0.5):
+                        return
 
     def delivered(self) -> int:
         """Return how many orders the ERP has acknowledged."""
@@ -109,7 +114,7 @@ def add_late_dossier(company: Company, mailbox: Mailbox, process: dict[str, obje
     now = datetime.now(UTC)
     company.general(mail=MailSettings(host="127.0.0.1", port=str(mailbox.port), administrator="admin@meridian.example"))
     company.mail_group(*MEMBERS, code="flow", aliases=())
-    company.dossier(LATE, process={**process, "mail_group": "flow"}, time_zone="UTC")
+    company.dossier(LATE, interval=720, process={**process, "mail_group": "flow"}, time_zone="UTC")
     company.log(LATE, now - timedelta(hours=2))
     with company.engine.begin() as connection:
         request_refresh(connection, [LATE], by="test", notify=True, now=now)
