@@ -72,8 +72,8 @@ def test_the_trend_tells_open_alerts_and_time_to_repair(alerted: Company, house:
     alerted.log("998", alerted.clock.now() + timedelta(minutes=59))
     alerted.refresh("998", at=alerted.clock.now() + timedelta(minutes=60))
     words = text_of(house.guest({"998": "view"}).get("/alerts"))
-    assert "0 open alerts, 30 days" in words
-    assert "60 minutes time to repair" in words
+    assert "Open alerts, 30 days: 0" in words
+    assert "Time to repair, the median of the last day with one: 60 minutes" in words
 
 
 def test_mails_are_shown_without_addresses_and_opened_by_operators_alone(alerted: Company, house: House) -> None:

@@ -2,15 +2,23 @@
 "use strict";
 
 // Instants come in UTC; people read them in the zone of their device, in the language of the page.
-const instants = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+const language = document.documentElement.lang;
+const place = language === "en" ? "en-GB" : language;
+const instants = new Intl.DateTimeFormat(place, { dateStyle: "medium", timeStyle: "short" });
+const ofThisYear = new Intl.DateTimeFormat(place, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
 
 function local(part) {
   for (const one of part.querySelectorAll("time[datetime]")) {
+    const instant = new Date(one.dateTime);
+    const isOfThisYear = instant.getFullYear() === new Date().getFullYear();
     one.title = one.dateTime;
-    one.textContent = instants.format(new Date(one.dateTime));
+    one.textContent = (isOfThisYear ? ofThisYear : instants).format(instant);
   }
 }
+const parts = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML.trim()]));
 local(document);
+// On a narrow screen the entry of this page may stand outside of the row.
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 const offline = document.getElementById("offline");
 
@@ -28,43 +36,60 @@ function live(part) {
     if (tag) headers["if-none-match"] = tag;
     let answer;
     try {
-      answer = await fetch(location.href, { headers, credentials: "same-origin", redirect: "manual", cache: "no-store" });
+      answer = await fetch(part.dataset.live || location.href, { headers, credentials: "same-origin", redirect: "manual", cache: "no-store" });
     } catch {
       told(false);
       return;
     }
     if (answer.type === "opaqueredirect" || answer.status === 401) return location.reload();
-    told(answer.ok || answer.status === 304);
+    told(answer.status < 500);
     if (!answer.ok) return;
-    const first = !tag;
-    tag = answer.headers.get("etag") || "";
-    const text = await answer.text();
-    if (first && text === part.dataset.text) return;
-    replace(part, text);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // The first answer mostly says what the page itself said: what has not changed is not announced again.
+    const text = fresh.body.innerHTML.trim();
+    const known = parts.get(part) === text;
+    if (known || replace(part, fresh)) {
+      tag = answer.headers.get("etag") || "";
+      parts.set(part, text);
+    }
   }
   setInterval(look, every);
   document.addEventListener("visibilitychange", look);
 }
 
-function replace(part, text) {
-  if (part.contains(document.activeElement) && ["INPUT", "TEXTAREA", "SELECT"].includes(document.activeElement.tagName)) return;
-  const focused = part.contains(document.activeElement) ? pathTo(part, document.activeElement) : null;
+// Returns false while somebody fills a form of the part: it is asked for again at the next look.
+function replace(part, fresh) {
+  const holder = part.contains(document.activeElement) ? document.activeElement : null;
+  if (holder?.matches("input, textarea, select") || [...part.querySelectorAll("input, textarea, select")].some(isFilled)) return false;
+  const focused = holder && placeOf(part, holder);
   const scrolled = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
-  const fresh = new DOMParser().parseFromString(text, "text/html");
+  const open = [...part.querySelectorAll("details[open]")].map((one) => placeOf(part, one));
   local(fresh);
   part.replaceChildren(...fresh.body.childNodes);
   [...part.querySelectorAll(".scroll")].forEach((one, place) => { one.scrollLeft = scrolled[place] || 0; });
-  if (focused) focused.reduce((node, place) => node && node.children[place], part)?.focus({ preventScroll: true });
-  part.dispatchEvent(new CustomEvent("refreshed", { bubbles: true }));
+  for (const place of open) at(part, place)?.setAttribute("open", "");
+  if (focused) at(part, focused)?.focus({ preventScroll: true });
+  return true;
 }
 
-function pathTo(part, node) {
-  const path = [];
-  for (let one = node; one !== part; one = one.parentElement) path.unshift([...one.parentElement.children].indexOf(one));
-  return path;
+function isFilled(one) {
+  if (one.matches("select")) return [...one.options].some((choice) => choice.selected !== choice.defaultSelected) && one.selectedIndex > 0;
+  return one.value !== one.defaultValue || one.checked !== one.defaultChecked;
 }
 
-document.querySelectorAll("[data-live]").forEach(live);
+// A place is told from the nearest element that has an id: a line that has moved meanwhile is found where it is now.
+function placeOf(part, node) {
+  const steps = [];
+  let one = node;
+  for (; one !== part && !one.id; one = one.parentElement) steps.unshift([...one.parentElement.children].indexOf(one));
+  return { id: one === part ? null : one.id, steps };
+}
+
+function at(part, { id, steps }) {
+  return steps.reduce((node, step) => node && node.children[step], id ? document.getElementById(id) : part);
+}
+
+[...parts.keys()].forEach(live);
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
