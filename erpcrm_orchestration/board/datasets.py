@@ -16,7 +16,6 @@ from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.query import Paged, pages_of
 from erpcrm_orchestration.board.records import Reason, RecordLine, note_export
 from erpcrm_orchestration.domain.access import Access
-from erpcrm_orchestration.domain.automaton import ENTRY_STATE
 from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetType, StateGroup
 from erpcrm_orchestration.domain.errors import ErpcrmError
 from erpcrm_orchestration.services.dataset_correction import CLOSED, fix, relaunch
@@ -28,17 +27,13 @@ from erpcrm_orchestration.store.record_list import (
     dataset_classes,
     dataset_history,
     list_hub_datasets,
-    list_logbook,
     list_records,
-    relaunchable_datasets,
 )
 
 COLUMNS = (
     "dataset_number", "dossier_code", "type_code", "category", "origin", "intake", "source_key", "state_number",
     "state_group", "attempts", "created_at", "updated_at", "last_error",
 )  # fmt: skip
-LOGBOOK = ("at", "dossier_code", "origin", "sync_id", "program", "action", "outcome", "reject_count", "message", "run_id")
-MOST_RELAUNCHED = 1_000
 ENTITY_OF = {"INTERVENTION": "intervention", "TIME": "time_entry", "DOCUMENT": "document"}
 """The entities of the integration that count in a category."""
 
@@ -68,13 +63,6 @@ class DatasetQuery(Paged):
             created_today=bool(self.created),
             error_class=self.error_class or None,
         )
-
-
-class LogbookQuery(Paged):
-    """Lines of one dossier: all, or the synchronisations or rejects of its local day."""
-
-    dossier: str = Field(min_length=1, max_length=16)
-    show: Literal["all", "synchronisations", "rejects"] = "all"
 
 
 class DatasetLine(BaseModel):
@@ -109,30 +97,6 @@ class DatasetPage(BaseModel):
 
     datasets: list[DatasetLine]
     classes: list[DatasetClass]
-    total: int
-    page: int
-    pages: int
-
-
-class LogbookLine(BaseModel):
-    """One step that a program logged."""
-
-    at: AwareDatetime
-    dossier_code: str
-    origin: str
-    sync_id: str | None
-    program: str | None
-    action: str
-    outcome: str
-    reject_count: int
-    message: str | None
-    run_id: str | None
-
-
-class LogbookPage(BaseModel):
-    """Lines of one page."""
-
-    lines: list[LogbookLine]
     total: int
     page: int
     pages: int
@@ -183,23 +147,6 @@ def find_one(reader: Reader, number: int, access: Access = Access.VIEW) -> dict[
         raise Denied
     authorize(reader, access, row["dossier_code"])
     return row
-
-
-def find_lines(reader: Reader, query: LogbookQuery) -> LogbookPage:
-    """Return a page of the logbook of a dossier."""
-    authorize(reader, Access.VIEW, query.dossier)
-    with reader.desk.engine.connect() as connection:
-        rows, total = list_logbook(
-            connection,
-            reader.person.person_id,
-            dossier_code=query.dossier,
-            show=query.show,
-            now=reader.desk.clock.now(),
-            limit=query.size,
-            offset=query.offset,
-        )
-    lines = [LogbookLine(**{name: row[name] for name in LOGBOOK}) for row in rows]
-    return LogbookPage(lines=lines, total=total, page=query.page, pages=pages_of(total, query.size))
 
 
 def correct(reader: Reader, number: int, order: DatasetCorrection) -> None:
@@ -255,12 +202,6 @@ def post_relaunch(reader: Operator, number: Number, order: DatasetRelaunch) -> N
     enter_again(reader, number, order)
 
 
-@api.get("/logbook")
-def list_lines(reader: Viewer, query: Annotated[LogbookQuery, Query()]) -> LogbookPage:
-    """List what programs logged for a dossier, the newest first."""
-    return find_lines(reader, query)
-
-
 @pages.get("/datasets", name="datasets")
 def datasets_page(request: Request, reader: Viewer, query: Annotated[DatasetQuery, Query()]) -> Response:
     """Show datasets that are not OK, and the messages of the inbox that count as such."""
@@ -281,35 +222,6 @@ def datasets_page(request: Request, reader: Viewer, query: Annotated[DatasetQuer
         "may_operate": reader.person.may_somewhere(Access.OPERATE),
     }
     return page(request, "datasets.html", values)
-
-
-@pages.get("/relaunch-datasets", name="relaunch_datasets")
-def relaunch_page(request: Request, reader: Operator, query: Annotated[DatasetQuery, Query()]) -> Response:
-    """Show what a bulk relaunch of datasets would take, before it is done."""
-    return page(
-        request, "relaunch_datasets.html", {"query": query, "chosen": _relaunchable(reader, query), "most": MOST_RELAUNCHED}
-    )
-
-
-@pages.post("/relaunch-datasets")
-def relaunch_all_form(
-    request: Request,
-    reader: Operator,
-    query: Annotated[DatasetQuery, Query()],
-    state_number: Annotated[int, Form(ge=1, le=9999)] = ENTRY_STATE,
-    reason: Annotated[str, Form(max_length=500)] = "",
-) -> Response:
-    """Let all datasets in error that match enter again, one after the other."""
-    done, faults = 0, []
-    for row in _relaunchable(reader, query):
-        try:
-            order = DatasetRelaunch.model_construct(state_number=state_number, reason=reason)
-            enter_again(reader, row["dataset_number"], order)
-            done += 1
-        except ErpcrmError as error:
-            faults.append(str(error))
-    status = 422 if faults and not done else 200
-    return page(request, "relaunched.html", {"done": done, "faults": faults[:20], "back": "/datasets"}, status=status)
 
 
 @pages.get("/datasets.{kind}", name="datasets_export")
@@ -352,20 +264,6 @@ def relaunch_form(
     except ErpcrmError as error:
         return _dataset(request, reader, number, fault=str(error))
     return RedirectResponse(f"/datasets/{number}", 303)
-
-
-@pages.get("/logbook", name="logbook")
-def logbook_page(request: Request, reader: Viewer, query: Annotated[LogbookQuery, Query()]) -> Response:
-    """Show the logbook of a dossier."""
-    return page(request, "logbook.html", {"query": query, "found": find_lines(reader, query)})
-
-
-def _relaunchable(reader: Reader, query: DatasetQuery) -> list[dict[str, Any]]:
-    if query.dossier:
-        authorize(reader, Access.OPERATE, query.dossier)
-    who, now = reader.person.person_id, reader.desk.clock.now()
-    with reader.desk.engine.connect() as connection:
-        return relaunchable_datasets(connection, who, query.filter(), now=now, limit=MOST_RELAUNCHED)
 
 
 def _correct_form(request: Request, reader: Reader, number: int, form: dict[str, str]) -> Response:

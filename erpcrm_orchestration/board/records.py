@@ -28,10 +28,8 @@ from erpcrm_orchestration.services.journey import Journey, journey
 from erpcrm_orchestration.store import journey as reading
 from erpcrm_orchestration.store.connection_state import stopped_streams
 from erpcrm_orchestration.store.event import record_event
-from erpcrm_orchestration.store.record_list import RecordFilter, list_records, record_classes, record_ids
+from erpcrm_orchestration.store.record_list import RecordFilter, list_records, record_classes
 
-MOST_RELAUNCHED = 5_000
-SAMPLE = 20
 COLUMNS = (
     "message_id", "dossier_code", "system_code", "entity", "source_id", "version_at", "received_at", "via", "state",
     "waiting_for", "error", "warning", "attempts", "error_class",
@@ -146,7 +144,7 @@ class RelaunchOrder(BaseModel):
     """Messages of one dossier that enter again, all or none."""
 
     dossier: str = Field(min_length=1, max_length=16)
-    messages: list[Number] = Field(min_length=1, max_length=MOST_RELAUNCHED)
+    messages: list[Number] = Field(min_length=1, max_length=5_000)
     reason: Reason
 
 
@@ -301,31 +299,6 @@ def relaunch_form(
     return RedirectResponse(f"/records/{quote(dossier)}/{message_id}", 303)
 
 
-@pages.get("/relaunch", name="relaunch_preview")
-def relaunch_page(request: Request, reader: Operator, query: Annotated[RecordQuery, Query()]) -> Response:
-    """Show what a bulk relaunch would take, before it is done."""
-    return page(request, "relaunch.html", {"query": query, **_relaunchable(reader, query)})
-
-
-@pages.post("/relaunch")
-def relaunch_all_form(
-    request: Request,
-    reader: Operator,
-    query: Annotated[RecordQuery, Query()],
-    reason: Annotated[str, Form(max_length=500)] = "",
-) -> Response:
-    """Let all messages that match enter again, dossier by dossier."""
-    chosen: Mapping[str, list[int]] = _relaunchable(reader, query)["chosen"]
-    done, faults = 0, []
-    for code, message_ids in chosen.items():
-        try:
-            done += len(relaunch(reader, code, message_ids, reason))
-        except ErpcrmError as error:
-            faults.append(str(error))
-    status = 422 if faults and not done else 200
-    return page(request, "relaunched.html", {"done": done, "faults": faults, "back": "/records"}, status=status)
-
-
 @pages.get("/journeys/{dossier}/{entity}", name="journey")
 def journey_page(
     request: Request,
@@ -389,20 +362,6 @@ def _record(
         "may_correct": row["state"] in RELAUNCHED,
     }
     return page(request, "record.html", values, status=422 if fault else 200)
-
-
-def _relaunchable(reader: Reader, query: RecordQuery) -> dict[str, Any]:
-    if query.dossier:
-        authorize(reader, Access.OPERATE, query.dossier)
-    states = [one for one in RELAUNCHED if query.state in {"open", one}]
-    who, wanted = reader.person.person_id, query.filter()
-    with reader.desk.engine.connect() as connection:
-        chosen = record_ids(connection, who, wanted, states=states, limit=MOST_RELAUNCHED)
-        sample, _ = list_records(connection, who, wanted, limit=SAMPLE)
-    count = sum(len(one) for one in chosen.values())
-    ids = {number for one in chosen.values() for number in one}
-    sample = [one for one in sample if one["message_id"] in ids]
-    return {"chosen": chosen, "count": count, "sample": sample, "most": MOST_RELAUNCHED}
 
 
 def _wish(wish: CorrectionWish) -> Correction:
