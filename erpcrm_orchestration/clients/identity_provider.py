@@ -122,7 +122,7 @@ class IdentityProvider:
         except (requests.RequestException, ValueError) as error:
             raise _away(f"it does not answer ({type(error).__name__})") from None
         if not isinstance(found, dict):
-            raise _away(f"it answers with status {answer.status_code}")
+            raise _away(f"its answer, status {answer.status_code}, cannot be used")
         return found
 
     def _token(self, session: OAuth2Session, endpoint: str, code: str, attempt: Attempt) -> str:
@@ -132,7 +132,7 @@ class IdentityProvider:
             if error.error == "invalid_grant":
                 raise _refused("its code was used or is too old") from None
             raise _away(f"it refuses the board: {error.error}", "correct ERPCRM_OIDC_CLIENT_ID and its secret") from None
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, ValueError, TypeError) as error:
             raise _away(f"it does not answer ({type(error).__name__})") from None
         return str(answer.get("id_token") or "")
 
