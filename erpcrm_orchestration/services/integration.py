@@ -121,7 +121,7 @@ class StreamIntegration:
             tally = self._judged(connection, result.tally, now)
             failpoint("integration.before_commit")
         failpoint("integration.after_commit")
-        self.work.grew(tally.changed)
+        self.work.grew(tally.changed, self.entity)
         return tally
 
     def _claimed(self, connection: sa.Connection, limit: int) -> list[inbox.Message]:

@@ -141,7 +141,8 @@ cross_reference = sa.Table(
     sa.Column("base", JSONB),
     sa.Column("first_received_at", Instant),
     sa.PrimaryKeyConstraint("dossier_code", "system_code", "entity", "external_id"),
-    sa.UniqueConstraint("dossier_code", "entity", "record_id", "system_code"),
+    # Our id leads: without statistics the planner takes this key for the one to look a system's id up by, if it may.
+    sa.UniqueConstraint("dossier_code", "record_id", "entity", "system_code"),
     schema="hub",
 )
 """A system's id of a record and ours, with the newest version that was received and the values that were last sent.

@@ -326,10 +326,10 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("dossier_code", "system_code", "entity", "external_id", name=op.f("cross_reference_pkey")),
         sa.UniqueConstraint(
             "dossier_code",
-            "entity",
             "record_id",
+            "entity",
             "system_code",
-            name=op.f("cross_reference_dossier_code_entity_record_id_system_code_key"),
+            name=op.f("cross_reference_dossier_code_record_id_entity_system_code_key"),
         ),
         schema="hub",
     )
