@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from html import unescape
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import sqlalchemy as sa
@@ -28,11 +29,17 @@ from erpcrm_orchestration.store import person as people
 _numbers = itertools.count(1)
 
 
+class Board(Protocol):
+    """Whatever serves a board."""
+
+    url: str
+
+
 @dataclass
 class Guest:
     """Somebody with a session, as a program that speaks HTTP; `get` and `post` go to paths of the board."""
 
-    board: House
+    board: Board
     login: str
     person_id: int
     token: str
@@ -64,15 +71,9 @@ class House:
 
     def guest(self, grants: Mapping[str, str] | None = None, *, language: str = "en", **columns: Any) -> Guest:
         """Return somebody who is signed in with these rights: dossier code -> view, refresh, operate, admin."""
-        number = next(_numbers)
-        login, token, now = f"guest{number}", f"token-{number}", self.desk.clock.now()
-        with self.desk.engine.begin() as connection:
-            # A hash that no password matches: they come by their session.
-            values = {"login": login, "display_name": login.title(), "language": language, "password_hash": "-", **columns}
-            person_id = people.add_person(connection, now=now, **values)
-            rights = {code: Access(access) for code, access in (grants or {}).items()}
-            people.set_grants(connection, person_id, rights, by="test", now=now)
-            people.open_session(connection, person_id, hashed(token), now=now)
+        login, person_id, token = signed_in(
+            self.desk.engine, grants or {}, now=self.desk.clock.now(), language=language, **columns
+        )
         return Guest(self, login, person_id, token, self.client(cookie=token))
 
     def client(self, *, cookie: str | None = None) -> httpx.Client:
@@ -81,6 +82,20 @@ class House:
         client = httpx.Client(cookies=cookies, trust_env=False, timeout=30)
         self.clients.append(client)
         return client
+
+
+def signed_in(engine: sa.Engine, grants: Mapping[str, str], *, now: datetime, **columns: Any) -> tuple[str, int, str]:
+    """Add somebody with these rights and a session; return login, number and token."""
+    number = next(_numbers)
+    login, token = f"guest{number}", f"token-{number}"
+    with engine.begin() as connection:
+        # A hash that no password matches: they come by their session.
+        values = {"login": login, "display_name": login.title(), "password_hash": "-", **columns}
+        person_id = people.add_person(connection, now=now, **values)
+        rights = {code: Access(access) for code, access in grants.items()}
+        people.set_grants(connection, person_id, rights, by="test", now=now)
+        people.open_session(connection, person_id, hashed(token), now=now)
+    return login, person_id, token
 
 
 @contextmanager

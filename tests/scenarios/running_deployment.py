@@ -77,6 +77,7 @@ class RunningDeployment:
         self.output = home.parent / f"{home.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self.board_url = ""
 
     def start(self, **added: str) -> None:
         """Start it and wait until it says where its UI is."""
@@ -91,6 +92,7 @@ class RunningDeployment:
             )
         found = wait_for(self._address, START_PATIENCE_S, f"erpcrm up; it said: {self.output.read_text()}")
         self.url = found
+        self.board_url = str(re.search(r"^board\s+(\S+)", self.output.read_text(encoding="utf-8"), re.MULTILINE)[1])  # type: ignore[index]
 
     def _address(self) -> str | None:
         assert self.process is not None

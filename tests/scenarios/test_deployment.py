@@ -16,6 +16,7 @@ from datetime import time as wall
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
 from erpcrm_orchestration.store.ledger import request_refresh
+from tests.board_house import signed_in
 from tests.company import Company
 from tests.integrated_company import CREDENTIALS
 from tests.mailbox import running_mailbox
@@ -39,7 +41,7 @@ EVERY_MINUTE = {"days": [1, 2, 3, 4, 5, 6, 7], "start": wall(0, 0), "duration_mi
 SWEPT = ("001", "340")
 ASKED_FOR = ("210", "450", "998")
 STATE = ["supervision", "interaction_state"]
-ORDERS = int(os.environ.get("FLOW_ORDERS", "500"))
+ORDERS = int(os.environ.get("FLOW_ORDERS", "200"))
 OLDEST_S = 150
 """A state that is due every minute: the minute, a tick of the sensor, and a run on a busy machine."""
 LOCATION = "erpcrm_orchestration.definitions"
@@ -203,6 +205,54 @@ def test_several_people_who_ask_for_the_same_refresh_at_once_get_one_run(
     requests = company.rows(schema.refresh_request)
     assert [(row.dossier_code, row.state) for row in requests] == [("450", "DONE")]
     assert len(deployment.runs(erpcrm_batch=requests[0].batch)) == 1
+
+
+def test_dagster_is_behind_the_board_read_only_for_viewers_full_for_operators_and_shut_for_everybody_else(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    mutation = 'mutation { addDynamicPartition(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: '
+    mutation += f'"{LOCATION}"}}, partitionsDefName: "dossier", partitionKey: "by-the-board") {{ __typename }} }}'
+    answers = {}
+    with httpx.Client(trust_env=False, timeout=30) as client:
+
+        def ask(grants: dict[str, str], query: str, **headers: str) -> tuple[int, str]:
+            _, _, token = signed_in(company.engine, grants, now=datetime.now(UTC))
+            sent = {"cookie": f"erpcrm={token}", "origin": deployment.board_url, **headers}
+            answer = client.post(f"{deployment.board_url}/dagster/graphql", json={"query": query}, headers=sent)
+            return answer.status_code, answer.text
+
+        for right in ("view", "refresh", "operate"):
+            assert "1.1" in ask({"*": right}, "{ version }")[1]
+            answers[right] = ask({"*": right}, mutation)[1]
+        assert "UnauthorizedError" in answers["view"]
+        assert "UnauthorizedError" in answers["refresh"]
+        assert "AddDynamicPartitionSuccess" in answers["operate"]
+        assert ask({"001": "admin", "998": "admin"}, "{ version }")[0] == 404
+        assert ask({"*": "admin"}, "{ version }", origin="https://evil.example")[0] == 403
+        assert ask({"*": "admin"}, "{ version }", **{"content-type": "text/plain"})[0] == 415
+        _, _, token = signed_in(company.engine, {"*": "admin"}, now=datetime.now(UTC))
+        cookie = {"cookie": f"erpcrm={token}"}
+        page = client.get(f"{deployment.board_url}/dagster/runs", headers=cookie)
+        assert (page.status_code, "<div id=" in page.text) == (200, True)
+        assert client.get(f"{deployment.board_url}/dagster/graphql?query={{version}}", headers=cookie).status_code == 405
+        assert client.get(f"{deployment.board_url}/dagster/report_asset_check/x", headers=cookie).status_code == 404
+        moved = client.get(f"{deployment.board_url}/dagster", headers=cookie)
+        assert moved.headers["location"].startswith("/dagster")
+    for origin, opens in ((deployment.board_url, True), ("https://evil.example", False)):
+        assert socket_opens(deployment.board_url, token, origin) is opens
+
+
+def socket_opens(board_url: str, token: str, origin: str) -> bool:
+    """True when a WebSocket of Dagster is opened for this session and origin."""
+    host, _, port = board_url.removeprefix("http://").partition(":")
+    lines = (
+        "GET /dagster/graphql HTTP/1.1", f"Host: {host}:{port}", f"Origin: {origin}", f"Cookie: erpcrm={token}",
+        "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: graphql-ws",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", "",
+    )  # fmt: skip
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.makefile("rb").readline().split()[1] == b"101"
 
 
 def test_F35_a_second_up_on_the_same_database_is_refused_with_pid_and_host_of_the_first(
