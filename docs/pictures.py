@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
@@ -32,6 +33,8 @@ ARGUMENTS = [
 ]
 SIZE = {"width": 1440, "height": 900}
 TALL = {"width": 1440, "height": 1600}
+ROW = {"width": 1720, "height": 660}
+"""So wide that the widgets of the demo company stand in one row."""
 WIDE = {"width": 2300, "height": 1300}
 """So wide that the names of the assets are shown with their states."""
 LOCATION = "erpcrm_orchestration.definitions"
@@ -41,8 +44,18 @@ ORDERS = "/assets/hub/order_header"
 ROUND_PATIENCE_S = 420
 STOP_PATIENCE_S = 90
 LOOK_PATIENCE_MS = 60_000
+NOBODYS_PASSWORD = "a company of a few minutes"  # noqa: S105  it ends with the pictures
 TICKS = 4
 """So many ticks of the schedule are waited for before its page is worth a picture."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the running demo company is looked at; `link` makes the first administrator of the board, once."""
+
+    dagster: str
+    board: str
+    link: str
 
 
 def main(folder: Path) -> None:
@@ -53,24 +66,27 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # An exit runs what stands in `finally`, a signal does not.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with demo_company() as address:
+    with demo_company() as demo:
         try:
-            take(address, browser, folder)
+            take(demo, browser, folder)
         except Error as error:
-            sys.exit(f"E-PIC-003 pictures: {error.message.splitlines()[0]}; look at {address} while `erpcrm demo` runs")
+            sys.exit(f"E-PIC-003 pictures: {error.message.splitlines()[0]}; look at {demo.board} while `erpcrm demo` runs")
 
 
-def take(address: str, browser: str, folder: Path) -> None:
-    """Drive the browser through the UI; every picture is written when the page shows what it is about."""
+def take(demo: Demo, browser: str, folder: Path) -> None:
+    """Drive the browser through board and UI; every picture is written when the page shows what it is about."""
     with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=browser, args=ARGUMENTS)
         page = chromium.new_page(viewport=SIZE, timezone_id="Europe/Paris", locale="en-GB")  # type: ignore[arg-type]
         page.set_default_timeout(LOOK_PATIENCE_MS)
-        for name, show in PICTURES.items():
+        sign_in(page, demo)
+        places = [(name, show, demo.board) for name, show in OF_THE_BOARD.items()]
+        places += [(name, show, demo.dagster) for name, show in OF_DAGSTER.items()]
+        for name, show, address in places:
             page.set_viewport_size(SIZE)  # type: ignore[arg-type]
             show(page, address)
             # The pointer rests where nothing reacts, and what had opened under it closes.
-            page.mouse.move(5, 895)
+            page.mouse.move(5, 655)
             page.wait_for_timeout(1500)
             target = folder / f"{name}.png"
             page.screenshot(path=target)
@@ -79,8 +95,8 @@ def take(address: str, browser: str, folder: Path) -> None:
 
 
 @contextmanager
-def demo_company() -> Iterator[str]:
-    """Run the demo company until its first round is over; yield the address of the Dagster UI."""
+def demo_company() -> Iterator[Demo]:
+    """Run the demo company until its first round is over; yield where it is looked at."""
     with tempfile.TemporaryDirectory(prefix="pictures-") as home, (Path(home) / "demo.log").open("w+", encoding="utf-8") as log:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("ERPCRM_", "DAGSTER_"))}
         demo = subprocess.Popen(  # noqa: S603 - our own program, no shell
@@ -92,19 +108,19 @@ def demo_company() -> Iterator[str]:
             start_new_session=True,
         )
         try:
-            yield _address(demo, Path(log.name))
+            yield _places(demo, Path(log.name))
         finally:
             demo.send_signal(signal.SIGTERM)
             demo.wait(STOP_PATIENCE_S)
 
 
-def _address(demo: subprocess.Popen[bytes], log: Path) -> str:
+def _places(demo: subprocess.Popen[bytes], log: Path) -> Demo:
     limit = time.monotonic() + ROUND_PATIENCE_S
     while time.monotonic() < limit and demo.poll() is None:
         text = log.read_text(encoding="utf-8")
-        found = re.search(r"Dagster UI\s+(http://\S+)", text)
-        if found and "The company lives on" in text:
-            return found[1]
+        found = [re.search(rf"{name}\s+(http://\S+)", text) for name in ("Dagster UI", "board", "once, within 24 hours:")]
+        if all(found) and "The company lives on" in text:
+            return Demo(*(one[1] for one in found if one))
         time.sleep(1)
     sys.exit(f"E-PIC-002 pictures: the demo company did not get through its first round; it said: {log.read_text()[-500:]}")
 
@@ -112,6 +128,29 @@ def _address(demo: subprocess.Popen[bytes], log: Path) -> str:
 def visible(page: Page, text: str) -> Locator:
     """Return the first visible element with exactly this text; the UI keeps invisible copies to measure them."""
     return page.get_by_text(text, exact=True).locator("visible=true").first
+
+
+def sign_in(page: Page, demo: Demo) -> None:
+    """Become the first administrator of the board."""
+    page.goto(demo.link)
+    page.get_by_label("Login").fill("anna")
+    page.get_by_label("Password").fill(NOBODYS_PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("heading", name="Dossiers").wait_for()
+
+
+def board_widgets(page: Page, board: str) -> None:
+    """The widgets of all dossiers, what is in alert first."""
+    page.set_viewport_size(ROW)  # type: ignore[arg-type]
+    page.goto(f"{board}/?sort=state")
+    page.locator(".card").first.wait_for()
+
+
+def board_correction(page: Page, board: str) -> None:
+    """A refused record, with the field that is wrong."""
+    page.goto(f"{board}/records?dossier=998&state=REJECTED&entity=order")
+    page.locator("tbody th a[href^='/records/998/']").first.click()
+    page.locator("[aria-invalid=true]").first.wait_for()
 
 
 def asset_graph(page: Page, address: str) -> None:
@@ -164,8 +203,9 @@ def ticks(page: Page, address: str) -> None:
     rows.nth(TICKS - 1).wait_for(timeout=60_000 * (TICKS + 1))
 
 
+OF_THE_BOARD: dict[str, Callable[[Page, str], None]] = {"board_widgets": board_widgets, "board_correction": board_correction}
 # The check first: the late dossier of the demo catches up after some minutes.
-PICTURES: dict[str, Callable[[Page, str], None]] = {
+OF_DAGSTER: dict[str, Callable[[Page, str], None]] = {
     "synchronisation_is_on_time": check,
     "interaction_state": interaction_state,
     "order_header": order_header,
