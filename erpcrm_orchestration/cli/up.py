@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.engine import URL
 
+from erpcrm_orchestration.board.settings import settings_from
 from erpcrm_orchestration.cli.deployment import Deployment, free_port
 from erpcrm_orchestration.cli.processes import Child, Group, ProcessError
 from erpcrm_orchestration.cli.session import DATABASE, embedded_server, home
@@ -113,6 +114,8 @@ def running(
     `extra` may start more and return further environment variables for the programs.
     """
     port = free_port(port)
+    # What the board would refuse is told here, and not in the log of a program that ends again and again.
+    settings_from(os.environ, default_url=f"http://127.0.0.1:{port}")
     is_ours = _is_embedded() and not embedded_server().is_alive()
     try:
         say("database: starting")

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -22,6 +23,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from erpcrm_orchestration.board.settings import OidcSettings, settings_from
+from erpcrm_orchestration.cli.up import running
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services.sign_in import accept, invitation_token, sign_in
@@ -360,6 +362,14 @@ def test_settings_of_the_provider_are_whole_and_protected_or_refused_at_the_star
     for issuer in ("http://login.example.com", "login.example.com", "https://[", "ftp://127.0.0.1"):
         with pytest.raises(InputError, match="E-WEB-004"):
             settings_from(whole | {"ERPCRM_OIDC_ISSUER": issuer}, default_url="http://127.0.0.1:1")
+
+
+def test_a_deployment_does_not_start_with_half_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERPCRM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ERPCRM_OIDC_ISSUER", "https://login.example.com")
+    with pytest.raises(InputError, match="E-WEB-003"), running(0, say=print):
+        pass
+    assert not (tmp_path / "home").exists()
 
 
 def test_who_has_a_password_comes_in_by_an_identity_too(company: Company, house: House) -> None:
