@@ -11,10 +11,10 @@ from alembic.migration import MigrationContext
 from erpcrm_orchestration.domain.errors import StoreError
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
-from erpcrm_orchestration.store.tables import metadata
 from erpcrm_orchestration.store.migrate import migrate, revisions
 from erpcrm_orchestration.store.retention import PARTITIONED
 from erpcrm_orchestration.store.schema import SCHEMAS
+from erpcrm_orchestration.store.tables import metadata
 from erpcrm_orchestration.store.version import REVISIONS, require_current, schema_version
 from tests.conftest import NOON
 
