@@ -83,6 +83,11 @@ def confirm(page: Page) -> None:
     page.get_by_role("button", name="Correct and relaunch").click()
 
 
+def come_back(page: Page) -> None:
+    """Turn to the page again, as somebody does who had another one before them: it looks at once what is new."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def sign_in(page: Page, login: str) -> None:
     """Fill the form of the door."""
     page.get_by_label("Login").fill(login)
@@ -160,9 +165,10 @@ def test_A13_a_time_is_corrected_relaunched_and_the_number_on_the_widget_falls_w
         relaunch.get_by_role("button", name="Relaunch").click()
         expect(page.locator("[data-live]")).to_contain_text("100 RECEIVED")
         advance(company.engine, ["001"], clock=company.clock, run_id=None)
+        come_back(page)
         expect(page.locator("[data-live]")).to_contain_text("900 CLOSED_OK")
         company.refresh("001")
-        widgets.bring_to_front()
+        come_back(widgets)
         expect(shown).to_have_text("0")
         assert widgets.evaluate("globalThis.sameDocument")
         assert one.complaints == []
@@ -245,7 +251,7 @@ def test_a_page_that_answers_a_refused_form_goes_on_living(
             correct_total(one.page, "thirteen")
         expect(one.page.get_by_role("alert")).to_contain_text("E-COR-006")
         with one.page.expect_response(f"**/records/998/{refused['message_id']}") as answer:
-            pass
+            come_back(one.page)
         assert answer.value.ok
         expect(one.page.locator("#offline")).to_be_hidden()
 
@@ -326,6 +332,7 @@ def test_the_focus_stays_on_the_line_where_it_was_when_the_living_part_is_replac
         expect(page.locator("tbody tr").first).to_contain_text("001")
         evaluated.dataset("998", "TIME", "ERROR", evaluated.clock.now())
         evaluated.refresh("998")
+        come_back(page)
         expect(page.locator("tbody tr").first).to_contain_text("998")
         expect(button).to_be_focused()
 
@@ -344,7 +351,7 @@ def test_what_somebody_writes_into_a_living_part_is_not_taken_away(browser: Brow
         evaluated.dataset("001", "TIME", "ERROR", evaluated.clock.now())
         evaluated.refresh("001", notify=False)
         with page.expect_response(lambda answer: answer.request.headers.get("x-live") == "1"):
-            pass
+            come_back(page)
         expect(first.get_by_label("Note")).to_have_value("agent restarts")
         first.get_by_role("button", name="Take care").click()
         expect(page.locator(".alerts")).to_contain_text("agent restarts")
