@@ -38,7 +38,7 @@ STATUS: tuple[tuple[type[ErpcrmError], int], ...] = (
     (StoreError, 503),
     (SourceError, 502),
 )
-STALE = frozenset({"E-COR-002", "E-COR-003", "E-CNF-003"})
+STALE = frozenset({"E-COR-002", "E-COR-003", "E-COR-031", "E-COR-032", "E-COR-034"})
 """Somebody or something was faster: the same request is right again after a look."""
 MISSING = frozenset({"E-COR-001", "E-CLI-057", "E-HUB-020", "E-COR-020"})
 NOT_THERE = "E-WEB-404 board: there is nothing here that you may see; go back to the dossiers"

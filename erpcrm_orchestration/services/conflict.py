@@ -67,13 +67,24 @@ class Decided:
 
 
 def listed(
-    engine: sa.Engine, dossier_code: str | None, *, entity: str | None = None, closed: bool = False, limit: int
+    engine: sa.Engine,
+    dossier_code: str | None,
+    *,
+    entity: str | None = None,
+    closed: bool = False,
+    limit: int,
+    person_id: int | None = None,
 ) -> list[Open]:
-    """Return conflicts, the newest first, with addresses as texts. Raises InputError E-COR-022: no such entity."""
+    """Return conflicts, the newest first, with addresses as texts; with `person_id` those that this person may see.
+
+    Raises InputError E-COR-022: no such entity.
+    """
     if entity is not None and entity not in ENTITIES:
         raise InputError("E-COR-022", "erpcrm conflicts list --entity", f"no entity {entity!r}", did_you_mean(entity, ENTITIES))
     with reported(engine), engine.connect() as connection:
-        found = store.list_conflicts(connection, dossier_code=dossier_code, entity=entity, closed=closed, limit=limit)
+        found = store.list_conflicts(
+            connection, dossier_code=dossier_code, entity=entity, closed=closed, limit=limit, person_id=person_id
+        )
         return [_readable(connection, one) for one in found]
 
 

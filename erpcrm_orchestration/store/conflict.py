@@ -8,9 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, field_conflict, work_item
+from erpcrm_orchestration.store.person import granted
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,15 @@ class Open:
 
 
 def list_conflicts(
-    connection: sa.Connection, *, dossier_code: str | None, entity: str | None = None, closed: bool = False, limit: int
+    connection: sa.Connection,
+    *,
+    dossier_code: str | None,
+    entity: str | None = None,
+    closed: bool = False,
+    limit: int,
+    person_id: int | None = None,
 ) -> list[Open]:
-    """Return conflicts, the newest first; those that nobody decided, with `closed` the others too."""
+    """Return conflicts, the newest first; those that nobody decided, with `closed` the others too; what a person may see."""
     columns = field_conflict.c
     statement = _conflicts().order_by(columns.dossier_code, columns.conflict_id.desc()).limit(limit)
     for column, value in ((columns.dossier_code, dossier_code), (columns.entity, entity)):
@@ -44,6 +52,8 @@ def list_conflicts(
             statement = statement.where(column == value)
     if not closed:
         statement = statement.where(columns.closed_at.is_(None))
+    if person_id is not None:
+        statement = statement.where(granted(person_id, Access.VIEW, columns.dossier_code))
     return [Open(*row) for row in connection.execute(statement)]
 
 

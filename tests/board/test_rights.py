@@ -40,6 +40,8 @@ NEEDED: Mapping[str, str] = {
     "GET /api/v1/alerts": "view",
     "GET /api/v1/ticks": "view",
     "GET /api/v1/mails": "view",
+    "GET /conflicts": "view",
+    "GET /api/v1/conflicts": "view",
     # one dossier, or something of it
     "GET /dossiers/{dossier_code}": "view",
     "GET /api/v1/dossiers/{dossier_code}": "view",
@@ -70,6 +72,8 @@ NEEDED: Mapping[str, str] = {
     "POST /datasets/{number}/relaunch": "operate",
     "POST /api/v1/datasets/{number}/correction": "operate",
     "POST /api/v1/datasets/{number}/relaunch": "operate",
+    "POST /conflicts/{dossier}/{conflict_id}": "operate",
+    "POST /api/v1/conflicts/{dossier}/{conflict_id}": "operate",
     "POST /alerts/{alert_id}/take": "operate",
     "POST /api/v1/alerts/{alert_id}/acknowledgement": "operate",
     "POST /mails/{mail_id}/release": "operate",
@@ -115,7 +119,7 @@ NEEDED: Mapping[str, str] = {
 }
 """What each route needs; one that is missing here fails the test."""
 
-LISTS = frozenset(list(NEEDED)[:15]) | {"GET /settings"}
+LISTS = frozenset(list(NEEDED)[:17]) | {"GET /settings"}
 """What is filtered by the rights of the person: it is asked for once."""
 FILTERED = frozenset({"GET /api/v1/refreshes"})
 """What leaves out what is not the person's and is never missing itself."""
@@ -134,6 +138,7 @@ class Things:
     alert_id: int
     mail_id: int
     request_id: int
+    conflict_id: int
 
 
 @pytest.fixture
@@ -164,6 +169,8 @@ def things(company: Company) -> dict[str, Things]:
             number = connection.execute(sa.insert(inbox).values(**message).returning(inbox.c.message_id)).scalar_one()
             head = {**key, "external_id": "1", "message_id": number, "content_hash": "h", "first_received_at": now}
             record_id = sa.text("nextval('hub.record_id_seq')")
+            conflict = {**key, "record_id": 1, "field": "email", "their_value": f"marker-{code}", "opened_at": now}
+            connection.execute(sa.insert(integration_schema.field_conflict).values(**conflict))
             connection.execute(sa.insert(integration_schema.cross_reference).values(**head, record_id=record_id))
 
     def by_dossier(table: sa.Table, column: str) -> dict[str, int]:
@@ -171,10 +178,10 @@ def things(company: Company) -> dict[str, Things]:
 
     messages = by_dossier(integration_schema.inbox, "message_id")
     numbers, alerts = by_dossier(schema.hub_dataset, "dataset_number"), by_dossier(schema.alert, "alert_id")
+    conflicts = by_dossier(integration_schema.field_conflict, "conflict_id")
     mails, requests = by_dossier(schema.mail, "mail_id"), by_dossier(schema.refresh_request, "request_id")
-    return {
-        code: Things(code, messages[code], numbers[code], alerts[code], mails[code], requests[code]) for code in CODES
-    }  # fmt: skip
+    found = (messages, numbers, alerts, mails, requests, conflicts)
+    return {code: Things(code, *(one[code] for one in found)) for code in CODES}
 
 
 def routes(house: House) -> Iterator[tuple[str, str]]:
@@ -194,9 +201,8 @@ def routes(house: House) -> Iterator[tuple[str, str]]:
 def address(path: str, of: Things, person_id: int) -> str:
     """Return the address of a route for what a dossier has."""
     values = {
-        "dossier_code": of.code, "dossier": of.code, "message_id": of.message_id, "number": of.number, "alert_id": of.alert_id,
-        "mail_id": of.mail_id, "section": "dossiers", "code": of.code, "kind": "json", "entity": "order", "token": "x",
-        "person_id": person_id, "path:path": "graphql",
+        **vars(of), "dossier_code": of.code, "dossier": of.code, "section": "dossiers", "kind": "json", "entity": "order",
+        "token": "x", "person_id": person_id, "path:path": "graphql",
     }  # fmt: skip
     made = re.sub(r"\{([^}]+)\}", lambda found: str(values[found[1]]), path)
     queries = {"/logbook": f"dossier={of.code}", "/refreshes": f"request_id={of.request_id}", "/relaunch": f"dossier={of.code}"}
@@ -227,6 +233,7 @@ BODIES = {
     "/api/v1/datasets/{number}/correction": lambda _: {"fields": {"a": "b"}, "reason": "x"},
     "/api/v1/datasets/{number}/relaunch": lambda _: {"state_number": 1, "reason": "x"},
     "/api/v1/alerts/{alert_id}/acknowledgement": lambda _: {},
+    "/api/v1/conflicts/{dossier}/{conflict_id}": lambda _: {"whose": "ours", "reason": "x"},
     "/api/v1/settings/{section}/{code}": lambda _: {"alert_delay_min": "-1"},
     "/api/v1/settings/preview": lambda of: {"dossier": of.code, "subject": "a", "text": "b"},
     "/api/v1/people": lambda _: {"login": "eve"},
@@ -234,6 +241,7 @@ BODIES = {
 }
 FORMS = {
     "/refresh": lambda of: {"dossier": of.code},
+    "/conflicts/{dossier}/{conflict_id}": lambda _: {"whose": "ours", "reason": "x"},
     "/dossiers": lambda of: {"dossier": of.code, "crm_project_code": "x"},
     "/datasets/{number}/relaunch": lambda _: {"state_number": "1", "reason": "x"},
     "/settings/{section}/{code}": lambda _: {"alert_delay_min": "-1"},
