@@ -12,7 +12,7 @@ from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import MailSettings
 from erpcrm_orchestration.services.data_hub import advance, take_pivot_files
-from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store import integration_schema, schema
 from erpcrm_orchestration.store.ledger import request_refresh
 from tests.company import Company, ago
 from tests.integrated_company import IntegratedCompany
@@ -51,7 +51,9 @@ class Busy:
             "record": f"/records/998/{self.record}",
             "relaunch": "/relaunch?entity=order",
             "journey": f"/journeys/998/order?source_id={self.source_id}&system=shop",
+            "conflicts": "/conflicts",
             "datasets": "/datasets",
+            "relaunch-datasets": "/relaunch-datasets",
             "dataset": f"/datasets/{self.dataset}",
             "logbook": "/logbook?dossier=998",
             "alerts": "/alerts",
@@ -86,6 +88,10 @@ def busy_company(engine: sa.Engine, clock: FixedClock, folder: Path, shop_url: s
     company.log("998", ago(company, minutes=200), outcome="REJECT", reject_count=3, message="client inconnu: 4711, 4712, 4713")
     _orders(engine, clock, shop, shop_url, found)
     _datasets(company, folder, found)
+    conflict = {"dossier_code": "998", "system_code": "crm", "entity": "customer", "record_id": 7, "field": "first_name"}
+    values = {"base_value": "Anne", "our_value": "Annette", "their_value": None, "opened_at": clock.now()}
+    with engine.begin() as connection:
+        connection.execute(sa.insert(integration_schema.field_conflict).values(**conflict, **values))
     for hour in range(2):
         for category in CATEGORIES:
             company.dataset("998", category, "ERROR" if hour % 2 else "PENDING", clock.now())

@@ -31,6 +31,8 @@ LONGEST_FIRST = (
     "scenarios/test_crash.py",
     "scenarios/test_deployment.py",
     "postgres/test_cursor_seeds.py",
+    "board/test_accessibility.py",
+    "board/test_rights.py",
     "real/test_round_trip.py",
     "scenarios/test_round_faults.py",
     "postgres/test_configuration_scale.py",
