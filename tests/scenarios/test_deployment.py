@@ -307,7 +307,7 @@ def test_orders_flow_while_every_tick_is_accounted_for_states_are_refreshed_in_t
     with running_mailbox() as mailbox, flowing(company, SWEPT) as flow:
         add_late_dossier(company, mailbox, EVERY_MINUTE)
         figures = flow.run(ORDERS)
-        wait_for(lambda: mailbox.received, 60, "the alert is mailed")
+        wait_for(lambda: [one for one in mailbox.received if LATE in one.subject], 90, "the alert is mailed")
         ended = datetime.now(UTC)
         mailed = [address for one in mailbox.received if LATE in one.subject for address in one.recipients]
     assert sorted(mailed) == sorted(MEMBERS), "each member once, however many ticks found it late"
