@@ -35,7 +35,6 @@ LONGEST_FIRST = (
     "board/test_rights.py",
     "real/test_round_trip.py",
     "scenarios/test_round_faults.py",
-    "postgres/test_configuration_scale.py",
     "real/test_accounts_of_a_crm.py",
     "postgres/test_mail_crash.py",
     "postgres/test_cursor.py",

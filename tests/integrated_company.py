@@ -67,13 +67,24 @@ class IntegratedCompany:
         self.connect(SHOP.format(dossier=dossier, url=url) + extra)
 
     def connect_systems(
-        self, *, outbound: bool = True, dossier: str = "998", switches: tuple[str, ...] = (), **urls: str
+        self,
+        *,
+        outbound: bool = True,
+        dossier: str = "998",
+        switches: tuple[str, ...] = (),
+        of_the_shop: tuple[str, ...] = (),
+        **urls: str,
     ) -> None:
-        """Connect the demo company's systems by their urls: shop, erp, crm; `switches` are on at the CRM."""
+        """Connect the demo company's systems by their urls: shop, erp, crm; `switches` are on at the CRM.
+
+        `of_the_shop` are the kinds of record that are read there, all when none is named.
+        """
         lines = [CONNECTORS.read_text(encoding="utf-8").replace("requests_per_s: 50", "requests_per_s: 1000"), "connections:"]
         for system, url in urls.items():
             lines.append(f"  {system}_{dossier}:")
             lines.append(f'    {{dossier: "{dossier}", system: {system}, connector: {system}, url: "{url}",')
+            if system == "shop":
+                lines.append(f"     entities: [{', '.join(of_the_shop)}],")
             if system == "crm":
                 lines.append(f"     switches: [{', '.join(switches)}],")
             lines.append(f"     outbound_enabled: {str(outbound).lower()}, credentials: {SECRETS[system]}}}")

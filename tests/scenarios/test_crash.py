@@ -31,7 +31,7 @@ def harness(engine: sa.Engine, clock: FixedClock) -> Iterator[CrashHarness]:
     company.dossier()
     with ExitStack() as stack:
         urls = {name: stack.enter_context(WebServer(one)).url for name, one in (("shop", shop), ("erp", erp))}
-        company.connect_systems(**urls)
+        company.connect_systems(**urls, of_the_shop=("customers", "products", "orders"))
         company.connect(connectors(keys=False))
         yield CrashHarness(company, shop, erp, SEED)
 
