@@ -117,7 +117,8 @@ class Deployment:
         return self._child("webhooks", arguments, self.environment())
 
     def _child(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Child:
-        return Child(name, [sys.executable, *arguments], environment, self.home / "logs" / f"{name}.log")
+        answers = name not in {"code-server", "daemon"}
+        return Child(name, [sys.executable, *arguments], environment, self.home / "logs" / f"{name}.log", answers)
 
 
 def free_port(wanted: int) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -33,6 +34,8 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str]
     log_file: Path
+    answers: bool = False
+    """It only answers requests: nothing waits for its end."""
     process: subprocess.Popen[bytes] | None = None
     deaths: list[float] = field(default_factory=list)
     _groups: list[int] = field(default_factory=list)
@@ -127,8 +130,10 @@ class Group:
         return [child.name for child in died]
 
     def stop(self) -> None:
-        """Stop all, the last started first."""
-        for child in reversed(self.children):
+        """Stop all: what only answers people at once, then the others, the last started first."""
+        with ThreadPoolExecutor(max(len(self.children), 1)) as threads:
+            list(threads.map(Child.stop, [child for child in self.children if child.answers]))
+        for child in reversed([child for child in self.children if not child.answers]):
             child.stop()
 
 

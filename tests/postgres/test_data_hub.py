@@ -21,7 +21,8 @@ from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetTy
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.pivot import HubResult
 from erpcrm_orchestration.services.data_hub import advance, fix, has_new_files, relaunch, take_pivot_files
-from erpcrm_orchestration.store.schema import change, hub_dataset, intake_reject, logbook_entry
+from erpcrm_orchestration.store.integration_schema import correction
+from erpcrm_orchestration.store.schema import hub_dataset, intake_reject, logbook_entry
 from tests.postgres.intake_company import company, state, table
 
 PROCESS = Path(__file__).with_name("intake_process.py")
@@ -168,18 +169,14 @@ def test_A47_a_dataset_in_error_is_corrected_and_relaunched_at_a_lower_state(
     assert advance(engine, ["001"], clock=clock, run_id=None) == {"001": 2}
     assert datasets(engine) == [("t1.DHUB", "TPSAFF", 900, "CLOSED_OK", None)]
     assert ("system", "OK", f"dataset {number}: state 800 -> 100, relaunched by ann: corrected") in lines(engine, "AUTOMATON")
-    assert table(engine, change, "actor", "object_kind", "object_code", "action", "reason", "before", "after") == [
-        ("ann", "hub_dataset", f"001/{number}", "fix", "asked", {"Jour": "18/11/2026"}, {"Jour": "20261118"}),
-        (
-            "ann",
-            "hub_dataset",
-            f"001/{number}",
-            "relaunch",
-            "corrected",
-            {"state_number": 800, "state_group": "ERROR", "attempts": 1, "last_error": fault, "category": "TIME"},
-            {"state_number": 100, "state_group": "RECEIVED", "attempts": 2, "last_error": None, "category": "TIME"},
-        ),
+    assert table(engine, correction, "actor", "dataset_number", "action", "reason") == [
+        ("ann", number, "fix", "asked"),
+        ("ann", number, "relaunch", "corrected"),
     ]
+    fixed, relaunched = (row[0] for row in table(engine, correction, "difference"))
+    assert fixed == [{"path": "$.Jour", "before": '"18/11/2026"', "after": '"20261118"'}]
+    assert {"path": "$.state_number", "before": "800", "after": "100"} in relaunched
+    assert {"path": "$.last_error", "before": f'"{fault}"', "after": None} in relaunched
 
 
 def number_of(engine: sa.Engine, key: str) -> int:
@@ -205,7 +202,7 @@ def test_A47_a_state_that_is_not_lower_is_refused(
         relaunch(engine, "001", number, state_number=state_number, reason="x", actor="ann", clock=clock)
     assert str(refused.value) == message.format(number)
     assert table(engine, hub_dataset, "attempts") == [(1,)]
-    assert table(engine, change, "action") == []
+    assert table(engine, correction, "action") == []
 
 
 def test_a_closed_dataset_one_of_an_erp_and_one_without_reason_are_left_alone(

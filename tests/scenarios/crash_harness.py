@@ -8,11 +8,13 @@ the shop.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
@@ -21,6 +23,8 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.demo.web import WebServer
+from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.services.round import DossierRound
 from tests.integrated_company import CONNECTORS, IntegratedCompany
 from tests.scenarios.child_round import start
@@ -45,6 +49,8 @@ FAILPOINTS = (
 STEP = timedelta(minutes=21)
 """Longer than any wait of a retry and any lease: what a dead process left is due again."""
 GOOD_ROUNDS = 12
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "300"))
+SEED = int(os.environ.get("CRASH_SEED", "20261122"))
 LONGEST_LIFE_S = 0.6
 """Some of the rounds that are killed at a random instant come to their end before."""
 
@@ -248,3 +254,24 @@ class CrashHarness:
         """Wait for the end of a round; return its exit code."""
         process.join(60)
         return process.exitcode
+
+
+@contextmanager
+def crashing_company(engine: sa.Engine, clock: FixedClock, seed: int, *, keys: bool) -> Iterator[CrashHarness]:
+    """Shop and ERP of dossier 998. `keys`: the ERP knows idempotency keys; otherwise only looking helps."""
+    shop, erp = Shop(clock=clock), Erp(clock=clock)
+    company = IntegratedCompany(engine, clock)
+    company.dossier()
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(WebServer(one)).url for name, one in (("shop", shop), ("erp", erp))}
+        company.connect_systems(**urls, of_the_shop=("customers", "products", "orders"))
+        company.connect(connectors(keys=keys))
+        yield CrashHarness(company, shop, erp, seed)
+
+
+def killed_rounds_are_made_good(harness: CrashHarness, rounds: int) -> None:
+    """Kill so many rounds; nothing may be lost, doubled or left behind. The seed stands in the failure."""
+    account = harness.run(rounds)
+    assert account.is_clean, f"seed {harness.seed}: {account}"
+    assert account.kills >= rounds * 0.5, f"seed {harness.seed}: only {account.kills} of {rounds} rounds died"
+    assert account.orders == rounds
