@@ -49,7 +49,7 @@ FAILPOINTS = (
 STEP = timedelta(minutes=21)
 """Longer than any wait of a retry and any lease: what a dead process left is due again."""
 GOOD_ROUNDS = 12
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "300"))
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "200"))
 SEED = int(os.environ.get("CRASH_SEED", "20261122"))
 LONGEST_LIFE_S = 0.6
 """Some of the rounds that are killed at a random instant come to their end before."""
