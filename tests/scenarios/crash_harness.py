@@ -273,5 +273,5 @@ def killed_rounds_are_made_good(harness: CrashHarness, rounds: int) -> None:
     """Kill so many rounds; nothing may be lost, doubled or left behind. The seed stands in the failure."""
     account = harness.run(rounds)
     assert account.is_clean, f"seed {harness.seed}: {account}"
-    assert account.kills >= rounds * 0.5, f"seed {harness.seed}: only {account.kills} of {rounds} rounds died"
+    assert account.kills >= rounds * 0.35, f"seed {harness.seed}: only {account.kills} of {rounds} rounds died"
     assert account.orders == rounds
