@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
+from erpcrm_orchestration.board.query import Number
 from erpcrm_orchestration.board.records import Reason
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.errors import InputError
@@ -24,8 +25,6 @@ MOST = 500
 
 api = APIRouter(prefix="/api/v1", tags=["conflicts"])
 pages = APIRouter(include_in_schema=False)
-
-Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class ConflictQuery(BaseModel):

@@ -13,7 +13,7 @@ from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize
 from erpcrm_orchestration.board.export import MOST_ROWS, as_csv, as_json
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
-from erpcrm_orchestration.board.query import Paged, pages_of
+from erpcrm_orchestration.board.query import Counted, Number, Paged
 from erpcrm_orchestration.board.records import Reason, RecordLine, note_export
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetType, StateGroup
@@ -39,8 +39,6 @@ ENTITY_OF = {"INTERVENTION": "intervention", "TIME": "time_entry", "DOCUMENT": "
 
 api = APIRouter(prefix="/api/v1", tags=["datasets"])
 pages = APIRouter(include_in_schema=False)
-
-Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class DatasetQuery(Paged):
@@ -92,14 +90,11 @@ class DatasetClass(BaseModel):
     oldest_at: AwareDatetime
 
 
-class DatasetPage(BaseModel):
+class DatasetPage(Counted):
     """Datasets of one page, and the classes of errors of all that match."""
 
     datasets: list[DatasetLine]
     classes: list[DatasetClass]
-    total: int
-    page: int
-    pages: int
 
 
 class DatasetCorrection(BaseModel):
@@ -133,9 +128,7 @@ def find_datasets(reader: Reader, query: DatasetQuery) -> DatasetPage:
     return DatasetPage(
         datasets=[DatasetLine(**{name: row[name] for name in COLUMNS}) for row in rows],
         classes=[DatasetClass(**one) for one in classes],
-        total=total,
-        page=query.page,
-        pages=pages_of(total, query.size),
+        **query.counted(total),
     )
 
 

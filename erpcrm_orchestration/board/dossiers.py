@@ -14,7 +14,7 @@ from starlette.responses import Response
 from erpcrm_orchestration.board.desk import Reader, Viewer, authorize
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
-from erpcrm_orchestration.board.query import Paged, SearchText, pages_of
+from erpcrm_orchestration.board.query import Counted, Paged, SearchText
 from erpcrm_orchestration.board.spark import points
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
@@ -71,13 +71,10 @@ class DossierState(BaseModel):
     may: list[Access] = Field(description="The rights of the reader for this dossier")
 
 
-class DossierPage(BaseModel):
+class DossierPage(Counted):
     """Rows of one page; `total` counts all that match."""
 
     dossiers: list[DossierState]
-    total: int
-    page: int
-    pages: int
     at: AwareDatetime
 
 
@@ -89,7 +86,7 @@ def find_dossiers(
     now = reader.desk.clock.now()
     rows, total = read_page(connection, reader.person.person_id, wanted)
     states = [_state(reader, one, now) for one in rows]
-    found = DossierPage(dossiers=states, total=total, page=query.page, pages=pages_of(total, query.size), at=now)
+    found = DossierPage(dossiers=states, **query.counted(total), at=now)
     return found, rows
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from erpcrm_orchestration.board.desk import Reader, Viewer, authorize
 from erpcrm_orchestration.board.pages import page
-from erpcrm_orchestration.board.query import Paged, pages_of
+from erpcrm_orchestration.board.query import Counted, Paged
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.store.record_list import list_logbook
 
@@ -42,13 +42,10 @@ class LogbookLine(BaseModel):
     run_id: str | None
 
 
-class LogbookPage(BaseModel):
+class LogbookPage(Counted):
     """Lines of one page."""
 
     lines: list[LogbookLine]
-    total: int
-    page: int
-    pages: int
 
 
 def find_lines(reader: Reader, query: LogbookQuery) -> LogbookPage:
@@ -65,7 +62,7 @@ def find_lines(reader: Reader, query: LogbookQuery) -> LogbookPage:
             offset=query.offset,
         )
     lines = [LogbookLine(**{name: row[name] for name in LOGBOOK}) for row in rows]
-    return LogbookPage(lines=lines, total=total, page=query.page, pages=pages_of(total, query.size))
+    return LogbookPage(lines=lines, **query.counted(total))
 
 
 @api.get("/logbook")

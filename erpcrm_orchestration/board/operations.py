@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from erpcrm_orchestration.board.desk import InstallationViewer, Operator, Reader, Viewer, authorize
 from erpcrm_orchestration.board.faults import Denied, Refused
 from erpcrm_orchestration.board.pages import page
-from erpcrm_orchestration.board.query import Paged, pages_of
+from erpcrm_orchestration.board.query import Counted, Number, Paged
 from erpcrm_orchestration.board.spark import points
 from erpcrm_orchestration.domain.access import EVERY_DOSSIER, Access
 from erpcrm_orchestration.domain.errors import InputError
@@ -28,7 +28,6 @@ LONGEST_SNOOZE_MIN = 7 * 24 * 60
 api = APIRouter(prefix="/api/v1", tags=["operations"])
 pages = APIRouter(include_in_schema=False)
 
-Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 TickState = Literal["", "REQUESTED", "RAN", "SKIPPED", "MISSED"]
 
 
@@ -72,13 +71,10 @@ class AlertLine(BaseModel):
     note: str | None
 
 
-class AlertPage(BaseModel):
+class AlertPage(Counted):
     """Alerts of one page."""
 
     alerts: list[AlertLine]
-    total: int
-    page: int
-    pages: int
 
 
 class AlertTake(BaseModel):
@@ -103,13 +99,10 @@ class TickLine(BaseModel):
     alerted_at: AwareDatetime | None
 
 
-class TickPage(BaseModel):
+class TickPage(Counted):
     """Ticks of one page."""
 
     ticks: list[TickLine]
-    total: int
-    page: int
-    pages: int
 
 
 class MailLine(BaseModel):
@@ -132,13 +125,10 @@ class MailLine(BaseModel):
     pending: int
 
 
-class MailPage(BaseModel):
+class MailPage(Counted):
     """Mails of one page."""
 
     mails: list[MailLine]
-    total: int
-    page: int
-    pages: int
 
 
 class WatcherLine(BaseModel):
@@ -167,7 +157,7 @@ def find_alerts(reader: Reader, query: AlertQuery) -> AlertPage:
             limit=query.size,
             offset=query.offset,
         )
-    return AlertPage(alerts=[AlertLine(**row) for row in rows], total=total, page=query.page, pages=pages_of(total, query.size))
+    return AlertPage(alerts=[AlertLine(**row) for row in rows], **query.counted(total))
 
 
 def find_ticks(reader: Reader, query: TickQuery) -> TickPage:
@@ -182,7 +172,7 @@ def find_ticks(reader: Reader, query: TickQuery) -> TickPage:
             limit=query.size,
             offset=query.offset,
         )
-    return TickPage(ticks=[TickLine(**row) for row in rows], total=total, page=query.page, pages=pages_of(total, query.size))
+    return TickPage(ticks=[TickLine(**row) for row in rows], **query.counted(total))
 
 
 def find_mails(reader: Reader, query: MailQuery) -> MailPage:
@@ -198,7 +188,7 @@ def find_mails(reader: Reader, query: MailQuery) -> MailPage:
             limit=query.size,
             offset=query.offset,
         )
-    return MailPage(mails=[MailLine(**row) for row in rows], total=total, page=query.page, pages=pages_of(total, query.size))
+    return MailPage(mails=[MailLine(**row) for row in rows], **query.counted(total))
 
 
 def find_mail(reader: Reader, mail_id: int, access: Access = Access.OPERATE) -> tuple[dict[str, Any], list[dict[str, Any]]]:

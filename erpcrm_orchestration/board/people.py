@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from erpcrm_orchestration.board.desk import Administrator, Reader
 from erpcrm_orchestration.board.faults import Denied, Refused
 from erpcrm_orchestration.board.pages import page
-from erpcrm_orchestration.board.query import Paged, pages_of
+from erpcrm_orchestration.board.query import Counted, Number, Paged
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services import people
@@ -22,7 +22,6 @@ from erpcrm_orchestration.store.person import Account
 api = APIRouter(prefix="/api/v1", tags=["people"])
 pages = APIRouter(include_in_schema=False)
 
-Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Code = Annotated[str, Field(min_length=1, max_length=16)]
 Name = Annotated[str, Form(max_length=200)]
 GrantLines = Annotated[str, Form(max_length=100_000)]
@@ -75,13 +74,10 @@ class EventLine(BaseModel):
     details: dict[str, Any]
 
 
-class EventPage(BaseModel):
+class EventPage(Counted):
     """Events of one page, the newest first."""
 
     events: list[EventLine]
-    total: int
-    page: int
-    pages: int
 
 
 class EventQuery(Paged):
@@ -100,7 +96,7 @@ def find_events(reader: Reader, query: EventQuery) -> EventPage:
     with reader.desk.engine.connect() as connection:
         total = connection.scalar(sa.select(sa.func.count()).select_from(event).where(*conditions)) or 0
         rows = connection.execute(statement.limit(query.size).offset(query.offset)).mappings().all()
-    return EventPage(events=[EventLine(**row) for row in rows], total=total, page=query.page, pages=pages_of(total, query.size))
+    return EventPage(events=[EventLine(**row) for row in rows], **query.counted(total))
 
 
 def add(reader: Reader, wish: NewPerson) -> Invitation:

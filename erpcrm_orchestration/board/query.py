@@ -12,6 +12,10 @@ from erpcrm_orchestration.board.faults import Denied, Refused
 DEEPEST_PAGE = 10_000
 
 
+Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
+"""A number that the database gave."""
+
+
 class Paged(BaseModel):
     """A page of rows: `page` counts from 1."""
 
@@ -23,6 +27,18 @@ class Paged(BaseModel):
     @property
     def offset(self) -> int:
         return (self.page - 1) * self.size
+
+    def counted(self, total: int) -> dict[str, int]:
+        """Return what every page says of itself: how many rows match, which page it is, of how many; one at least."""
+        return {"total": total, "page": self.page, "pages": max(-(-total // self.size), 1)}
+
+
+class Counted(BaseModel):
+    """What every page says of itself; `total` counts all that match."""
+
+    total: int
+    page: int
+    pages: int
 
 
 SearchText = Annotated[str, Query(max_length=100)]
@@ -36,8 +52,3 @@ async def require_single(request: Request) -> None:
             if name == "dossier":
                 raise Denied
             raise Refused(422, "E-WEB-101", name[:40], "given twice", "give it once")
-
-
-def pages_of(total: int, size: int) -> int:
-    """Return how many pages there are, one at least."""
-    return max(-(-total // size), 1)

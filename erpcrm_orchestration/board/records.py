@@ -17,7 +17,7 @@ from erpcrm_orchestration.board.export import MOST_ROWS, as_csv, as_json, plain
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.payload import assignments, form_fields
-from erpcrm_orchestration.board.query import Paged, pages_of
+from erpcrm_orchestration.board.query import Counted, Number, Paged
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.correction import Assignment
 from erpcrm_orchestration.domain.entity import ENTITIES
@@ -40,7 +40,6 @@ pages = APIRouter(include_in_schema=False)
 
 StateFilter = Literal["open", "NEW", "WAITING", "REJECTED", "DEAD", "IGNORED", "SUPERSEDED", "TRANSFORMED"]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
-Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class RecordQuery(Paged):
@@ -93,14 +92,11 @@ class ErrorClass(BaseModel):
     oldest_at: AwareDatetime
 
 
-class RecordPage(BaseModel):
+class RecordPage(Counted):
     """Messages of one page, and the classes of all that match."""
 
     records: list[RecordLine]
     classes: list[ErrorClass]
-    total: int
-    page: int
-    pages: int
 
 
 class CorrectionWish(BaseModel):
@@ -165,9 +161,7 @@ def find_records(reader: Reader, query: RecordQuery) -> RecordPage:
     return RecordPage(
         records=[RecordLine(**{name: row[name] for name in COLUMNS}) for row in rows],
         classes=[ErrorClass(**one) for one in classes],
-        total=total,
-        page=query.page,
-        pages=pages_of(total, query.size),
+        **query.counted(total),
     )
 
 
