@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import Response
 
 from erpcrm_orchestration.board.datasets import DatasetQuery, DatasetRelaunch, enter_again
-from erpcrm_orchestration.board.desk import Operator, Reader, authorize
+from erpcrm_orchestration.board.desk import Operator, Reader, authorize_named
 from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.records import RecordQuery, relaunch
 from erpcrm_orchestration.domain.access import Access
@@ -80,8 +80,7 @@ def datasets_form(
 
 
 def _records(reader: Reader, query: RecordQuery) -> dict[str, Any]:
-    if query.dossier:
-        authorize(reader, Access.OPERATE, query.dossier)
+    authorize_named(reader, Access.OPERATE, query.dossier)
     states = [one for one in RELAUNCHED if query.state in {"open", one}]
     who, wanted = reader.person.person_id, query.filter()
     with reader.desk.engine.connect() as connection:
@@ -94,8 +93,7 @@ def _records(reader: Reader, query: RecordQuery) -> dict[str, Any]:
 
 
 def _datasets(reader: Reader, query: DatasetQuery) -> list[dict[str, Any]]:
-    if query.dossier:
-        authorize(reader, Access.OPERATE, query.dossier)
+    authorize_named(reader, Access.OPERATE, query.dossier)
     who, now = reader.person.person_id, reader.desk.clock.now()
     with reader.desk.engine.connect() as connection:
         return relaunchable_datasets(connection, who, query.filter(), now=now, limit=MOST_DATASETS)

@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from erpcrm_orchestration.board.desk import Administrator, Anybody, Reader, authorize
+from erpcrm_orchestration.board.export import note_export
 from erpcrm_orchestration.board.faults import Denied, Refused
 from erpcrm_orchestration.board.pages import page
-from erpcrm_orchestration.board.records import note_export
 from erpcrm_orchestration.config.export import to_yaml
 from erpcrm_orchestration.config.form import FormField, form_fields, read_form
 from erpcrm_orchestration.config.kinds import CODE, DOSSIER_CODE

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
 
-from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize
+from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize, authorize_named
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.query import Number
@@ -81,8 +81,7 @@ class DecisionAnswer(BaseModel):
 
 def find_conflicts(reader: Reader, query: ConflictQuery) -> list[ConflictLine]:
     """Return the conflicts that the reader may see, the newest first."""
-    if query.dossier:
-        authorize(reader, Access.VIEW, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     found = service.listed(
         reader.desk.engine,
         query.dossier or None,

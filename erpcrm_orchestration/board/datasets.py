@@ -9,12 +9,12 @@ from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize
-from erpcrm_orchestration.board.export import MOST_ROWS, as_csv, as_json
+from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize, authorize_named
+from erpcrm_orchestration.board.export import MOST_ROWS, as_csv, as_json, note_export
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.query import Counted, Number, Paged
-from erpcrm_orchestration.board.records import Reason, RecordLine, note_export
+from erpcrm_orchestration.board.records import Reason, RecordLine
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.configuration import DatasetCategory, DatasetType, StateGroup
 from erpcrm_orchestration.domain.errors import ErpcrmError
@@ -113,8 +113,7 @@ class DatasetRelaunch(BaseModel):
 
 def find_datasets(reader: Reader, query: DatasetQuery) -> DatasetPage:
     """Return a page of datasets that the reader may see."""
-    if query.dossier:
-        authorize(reader, Access.VIEW, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     with reader.desk.engine.connect() as connection:
         rows, total = list_hub_datasets(
             connection,
@@ -220,8 +219,7 @@ def datasets_page(request: Request, reader: Viewer, query: Annotated[DatasetQuer
 @pages.get("/datasets.{kind}", name="datasets_export")
 def datasets_export(reader: Viewer, kind: Literal["csv", "json"], query: Annotated[DatasetQuery, Query()]) -> Response:
     """Return all datasets that match as a file."""
-    if query.dossier:
-        authorize(reader, Access.VIEW, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     with reader.desk.engine.connect() as connection:
         rows, _ = list_hub_datasets(
             connection, reader.person.person_id, query.filter(), now=reader.desk.clock.now(), limit=MOST_ROWS

@@ -84,6 +84,12 @@ def authorize(reader: Reader, access: Access, dossier_code: str = EVERY_DOSSIER)
     raise Denied
 
 
+def authorize_named(reader: Reader, access: Access, dossier_code: str) -> None:
+    """Raise Denied when a query names a dossier for which the person has not the right; without one rows are filtered."""
+    if dossier_code:
+        authorize(reader, access, dossier_code)
+
+
 def desk_of(request: HTTPConnection) -> Desk:
     """Return the desk of the running board."""
     found: Desk = request.app.state.desk

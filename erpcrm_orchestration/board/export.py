@@ -11,9 +11,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from erpcrm_orchestration.board.desk import Reader
 from erpcrm_orchestration.domain.errors import one_line
 from erpcrm_orchestration.domain.sheet import safe
 from erpcrm_orchestration.languages import Translator
+from erpcrm_orchestration.store.event import record_event
 
 MOST_ROWS = 50_000
 
@@ -34,6 +36,14 @@ def as_json(rows: Rows, columns: Sequence[str], name: str) -> Response:
     """Return the rows as a file for programs."""
     chosen = [{column: plain(row.get(column)) for column in columns} for row in rows]
     return _file(json.dumps(chosen, ensure_ascii=False), "application/json", f"{name}.json")
+
+
+def note_export(reader: Reader, what: str, rows: int) -> None:
+    """Note that somebody took data away."""
+    with reader.desk.engine.begin() as connection:
+        details = {"what": what, "rows": rows}
+        now = reader.desk.clock.now()
+        record_event(connection, at=now, actor=reader.actor, action="export", address=reader.address, details=details)
 
 
 def plain(value: object) -> object:

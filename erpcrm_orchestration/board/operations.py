@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
-from erpcrm_orchestration.board.desk import InstallationViewer, Operator, Reader, Viewer, authorize
+from erpcrm_orchestration.board.desk import InstallationViewer, Operator, Reader, Viewer, authorize, authorize_named
 from erpcrm_orchestration.board.faults import Denied, Refused
 from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.query import Counted, Number, Paged
@@ -146,7 +146,7 @@ class WatcherLine(BaseModel):
 
 def find_alerts(reader: Reader, query: AlertQuery) -> AlertPage:
     """Return a page of the alerts that the reader may see."""
-    _require(reader, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     with reader.desk.engine.connect() as connection:
         rows, total = list_alerts(
             connection,
@@ -162,7 +162,7 @@ def find_alerts(reader: Reader, query: AlertQuery) -> AlertPage:
 
 def find_ticks(reader: Reader, query: TickQuery) -> TickPage:
     """Return a page of the ledger."""
-    _require(reader, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     with reader.desk.engine.connect() as connection:
         rows, total = list_ticks(
             connection,
@@ -177,7 +177,7 @@ def find_ticks(reader: Reader, query: TickQuery) -> TickPage:
 
 def find_mails(reader: Reader, query: MailQuery) -> MailPage:
     """Return a page of mails."""
-    _require(reader, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     with reader.desk.engine.connect() as connection:
         rows, total = list_mails(
             connection,
@@ -327,8 +327,3 @@ def release_form(reader: Operator, mail_id: Number) -> Response:
 
 def _may_operate(reader: Reader, dossier_code: str | None) -> bool:
     return reader.person.may(Access.OPERATE, dossier_code or EVERY_DOSSIER)
-
-
-def _require(reader: Reader, dossier: str) -> None:
-    if dossier:
-        authorize(reader, Access.VIEW, dossier)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import RedirectResponse, Response
@@ -16,7 +15,7 @@ from erpcrm_orchestration.board.query import Counted, Number, Paged
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services import people
-from erpcrm_orchestration.store.board_schema import event
+from erpcrm_orchestration.store.event import list_events
 from erpcrm_orchestration.store.person import Account
 
 api = APIRouter(prefix="/api/v1", tags=["people"])
@@ -89,13 +88,10 @@ class EventQuery(Paged):
 
 def find_events(reader: Reader, query: EventQuery) -> EventPage:
     """Return a page of what happened at the board."""
-    columns = event.c
-    conditions = [columns.actor == query.actor] if query.actor else []
-    conditions += [columns.outcome == query.outcome] if query.outcome else []
-    statement = sa.select(event).where(*conditions).order_by(columns.event_id.desc())
     with reader.desk.engine.connect() as connection:
-        total = connection.scalar(sa.select(sa.func.count()).select_from(event).where(*conditions)) or 0
-        rows = connection.execute(statement.limit(query.size).offset(query.offset)).mappings().all()
+        rows, total = list_events(
+            connection, actor=query.actor or None, outcome=query.outcome or None, limit=query.size, offset=query.offset
+        )
     return EventPage(events=[EventLine(**row) for row in rows], **query.counted(total))
 
 

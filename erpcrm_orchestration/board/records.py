@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize
-from erpcrm_orchestration.board.export import MOST_ROWS, as_csv, as_json, plain
+from erpcrm_orchestration.board.desk import Operator, Reader, Viewer, authorize, authorize_named
+from erpcrm_orchestration.board.export import MOST_ROWS, as_csv, as_json, note_export, plain
 from erpcrm_orchestration.board.faults import Denied
 from erpcrm_orchestration.board.pages import page
 from erpcrm_orchestration.board.payload import assignments, form_fields
@@ -27,7 +27,6 @@ from erpcrm_orchestration.services.inbox_correction import RELAUNCHED, Author, C
 from erpcrm_orchestration.services.journey import Journey, journey
 from erpcrm_orchestration.store import journey as reading
 from erpcrm_orchestration.store.connection_state import stopped_streams
-from erpcrm_orchestration.store.event import record_event
 from erpcrm_orchestration.store.record_list import RecordFilter, list_records, record_classes
 
 COLUMNS = (
@@ -152,8 +151,7 @@ class Relaunched(BaseModel):
 
 def find_records(reader: Reader, query: RecordQuery) -> RecordPage:
     """Return a page of messages that the reader may see."""
-    if query.dossier:
-        authorize(reader, Access.VIEW, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     wanted, who = query.filter(), reader.person.person_id
     with reader.desk.engine.connect() as connection:
         rows, total = list_records(connection, who, wanted, limit=query.size, offset=query.offset)
@@ -263,8 +261,7 @@ def records_page(request: Request, reader: Viewer, query: Annotated[RecordQuery,
 @pages.get("/records.{kind}", name="records_export")
 def records_export(reader: Viewer, kind: Literal["csv", "json"], query: Annotated[RecordQuery, Query()]) -> Response:
     """Return all messages that match as a file."""
-    if query.dossier:
-        authorize(reader, Access.VIEW, query.dossier)
+    authorize_named(reader, Access.VIEW, query.dossier)
     with reader.desk.engine.connect() as connection:
         rows, _ = list_records(connection, reader.person.person_id, query.filter(), limit=MOST_ROWS)
     note_export(reader, "records", len(rows))
@@ -304,14 +301,6 @@ def journey_page(
 ) -> Response:
     """Show one record's way through every system."""
     return page(request, "journey.html", {"journey": find_journey(reader, dossier, entity, source_id, system)})
-
-
-def note_export(reader: Reader, what: str, rows: int) -> None:
-    """Note that somebody took data away."""
-    with reader.desk.engine.begin() as connection:
-        details = {"what": what, "rows": rows}
-        now = reader.desk.clock.now()
-        record_event(connection, at=now, actor=reader.actor, action="export", address=reader.address, details=details)
 
 
 def _correct_form(request: Request, reader: Reader, dossier: str, message_id: int, form: Mapping[str, str]) -> Response:

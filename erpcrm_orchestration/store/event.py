@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.errors import one_line
 from erpcrm_orchestration.store.board_schema import event
+from erpcrm_orchestration.store.paging import Rows, page_of
 
 Outcome = Literal["ok", "denied", "failed"]
 
@@ -37,3 +38,15 @@ def record_event(  # noqa: PLR0913  one parameter for each column
             details=dict(details or {}),
         )
     )
+
+
+def list_events(
+    connection: sa.Connection, *, actor: str | None, outcome: str | None, limit: int, offset: int
+) -> tuple[Rows, int]:
+    """Return what happened, the newest first, and how many rows there are."""
+    columns, statement = event.c, sa.select(event)
+    if actor is not None:
+        statement = statement.where(columns.actor == actor)
+    if outcome is not None:
+        statement = statement.where(columns.outcome == outcome)
+    return page_of(connection, statement, (columns.event_id.desc(),), limit, offset)

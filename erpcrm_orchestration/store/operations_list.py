@@ -10,10 +10,9 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.access import EVERY_DOSSIER, Access
 from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.paging import Rows, page_of
 from erpcrm_orchestration.store.person import granted
 from erpcrm_orchestration.store.schema import alert, mail, mail_recipient, tick
-
-Rows = list[dict[str, Any]]
 
 TREND_DAYS = 30
 _installation = sa.literal(EVERY_DOSSIER)
@@ -50,7 +49,7 @@ def list_alerts(
     if state != "all":
         conditions.append(columns.closed_at.is_(None) if state == "open" else columns.closed_at.is_not(None))
     order = (columns.closed_at.desc().nulls_first(), columns.severity, columns.alert_id.desc())
-    return _page(connection, sa.select(alert).where(*conditions), order, limit, offset)
+    return page_of(connection, sa.select(alert).where(*conditions), order, limit, offset)
 
 
 def find_alert(connection: sa.Connection, alert_id: int) -> dict[str, Any] | None:
@@ -83,7 +82,7 @@ def list_ticks(
     if state is not None:
         conditions.append(columns.state == state)
     order = (columns.due_at.desc(), columns.dossier_code)
-    return _page(connection, sa.select(tick).where(*conditions), order, limit, offset)
+    return page_of(connection, sa.select(tick).where(*conditions), order, limit, offset)
 
 
 def list_mails(
@@ -116,17 +115,9 @@ def list_mails(
         recipients.where(people.state == "REFUSED").scalar_subquery().label("refused"),
         recipients.where(people.state == "PENDING").scalar_subquery().label("pending"),
     ).where(*conditions)
-    return _page(connection, statement, (columns.mail_id.desc(),), limit, offset)
+    return page_of(connection, statement, (columns.mail_id.desc(),), limit, offset)
 
 
 def _visible(person_id: int, dossier_code: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Return the condition that a row is of a dossier of the person's, or of the installation and the person sees all."""
     return granted(person_id, Access.VIEW, sa.func.coalesce(dossier_code, _installation))
-
-
-def _page(
-    connection: sa.Connection, statement: sa.Select[Any], order: tuple[sa.ColumnElement[Any], ...], limit: int, offset: int
-) -> tuple[Rows, int]:
-    total = connection.scalar(sa.select(sa.func.count()).select_from(statement.order_by(None).subquery())) or 0
-    rows = connection.execute(statement.order_by(*order).limit(limit).offset(offset)).mappings()
-    return [dict(row) for row in rows], total

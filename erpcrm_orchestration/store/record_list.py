@@ -12,13 +12,12 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.store.dataset import INTAKE
 from erpcrm_orchestration.store.integration_schema import correction, inbox
+from erpcrm_orchestration.store.paging import Rows, page_of, rows_of
 from erpcrm_orchestration.store.person import granted
 from erpcrm_orchestration.store.schema import dossier, hub_dataset, logbook_entry
 
 OPEN = ("NEW", "WAITING", "REJECTED", "DEAD")
 MOST_CLASSES = 50
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,8 @@ def list_records(
     left_out = {"payload", "content_hash", "delivery_id"}
     shown = [one for one in columns if one.name not in left_out]
     conditions = _record_conditions(person_id, wanted)
-    total = connection.scalar(sa.select(sa.func.count()).select_from(inbox).where(*conditions)) or 0
     statement = sa.select(*shown, error_class().label("error_class")).where(*conditions)
-    return _rows(connection, statement.order_by(columns.message_id.desc()).limit(limit).offset(offset)), total
+    return page_of(connection, statement, (columns.message_id.desc(),), limit, offset)
 
 
 def record_classes(connection: sa.Connection, person_id: int, wanted: RecordFilter) -> Rows:
@@ -86,7 +84,7 @@ def record_classes(connection: sa.Connection, person_id: int, wanted: RecordFilt
         .order_by(sa.desc("messages"), named)
         .limit(MOST_CLASSES)
     )
-    return _rows(connection, statement)
+    return rows_of(connection, statement)
 
 
 def record_ids(
@@ -118,10 +116,9 @@ def list_hub_datasets(
     left_out = {"payload", "fields", "content_hash", "companions"}
     conditions = _dataset_conditions(person_id, wanted, now)
     source = hub_dataset.join(dossier, dossier.c.dossier_code == columns.dossier_code)
-    total = connection.scalar(sa.select(sa.func.count()).select_from(source).where(*conditions)) or 0
     shown = [one for one in columns if one.name not in left_out]
     statement = sa.select(*shown).select_from(source).where(*conditions)
-    return _rows(connection, statement.order_by(columns.dataset_number.desc()).limit(limit).offset(offset)), total
+    return page_of(connection, statement, (columns.dataset_number.desc(),), limit, offset)
 
 
 def dataset_class() -> sa.ColumnElement[str]:
@@ -144,7 +141,7 @@ def dataset_classes(connection: sa.Connection, person_id: int, wanted: DatasetFi
         .order_by(sa.desc("datasets"), named)
         .limit(MOST_CLASSES)
     )
-    return _rows(connection, statement)
+    return rows_of(connection, statement)
 
 
 def relaunchable_datasets(
@@ -164,7 +161,7 @@ def relaunchable_datasets(
         .order_by(columns.dataset_number)
         .limit(limit)
     )
-    return _rows(connection, statement)
+    return rows_of(connection, statement)
 
 
 def dataset_history(connection: sa.Connection, dossier_code: str, dataset_number: int, *, since: datetime) -> tuple[Rows, Rows]:
@@ -185,7 +182,7 @@ def dataset_history(connection: sa.Connection, dossier_code: str, dataset_number
         .where(done.dossier_code == dossier_code, done.dataset_number == dataset_number)
         .order_by(done.correction_id)
     )
-    return _rows(connection, way), _rows(connection, by_people)
+    return rows_of(connection, way), rows_of(connection, by_people)
 
 
 def list_logbook(
@@ -204,9 +201,8 @@ def list_logbook(
         conditions.append(columns.action == "WEAVY_URL_FILE")
     if show == "rejects":
         conditions.append(sa.or_(columns.outcome == "REJECT", columns.reject_count > 0))
-    total = connection.scalar(sa.select(sa.func.count()).select_from(logbook_entry).where(*conditions)) or 0
-    statement = sa.select(logbook_entry).where(*conditions).order_by(columns.at.desc(), columns.entry_key)
-    return _rows(connection, statement.limit(limit).offset(offset)), total
+    statement = sa.select(logbook_entry).where(*conditions)
+    return page_of(connection, statement, (columns.at.desc(), columns.entry_key), limit, offset)
 
 
 def _record_conditions(person_id: int, wanted: RecordFilter) -> list[sa.ColumnElement[bool]]:
@@ -250,7 +246,3 @@ def _day_start(zone: Any, now: datetime) -> sa.ColumnElement[datetime]:  # noqa:
     """Return the midnight with which the local day of `now` began, as an instant."""
     local = sa.func.timezone(zone, sa.literal(now, sa.DateTime(timezone=True)))
     return sa.func.timezone(zone, sa.func.date_trunc("day", local))
-
-
-def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> Rows:
-    return [dict(row) for row in connection.execute(statement).mappings()]
