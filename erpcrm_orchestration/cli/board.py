@@ -11,15 +11,13 @@ from erpcrm_orchestration.board.app import board_app, web_server
 from erpcrm_orchestration.board.desk import Desk
 from erpcrm_orchestration.board.settings import settings_from
 from erpcrm_orchestration.cli.session import open_database
+from erpcrm_orchestration.cli.up import PORT, first_link
 from erpcrm_orchestration.cli.webhooks import listening
 from erpcrm_orchestration.domain.clock import SystemClock
-from erpcrm_orchestration.services.sign_in import setup_token
-
-BOARD_PORT = 3000
 
 
 def board_command(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = BOARD_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = PORT,
     host: Annotated[str, typer.Option(help="Address to listen on; a proxy with TLS stands before it.")] = "127.0.0.1",
     link: Annotated[bool, typer.Option(help="Print the link of the first administrator while there is none.")] = True,
 ) -> None:
@@ -30,10 +28,8 @@ def board_command(
     with open_database() as engine, listening(host, port) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_from(os.environ, default_url=address)
-        clock = SystemClock()
         typer.echo(f"board       {settings.public_url}")
-        token = setup_token(engine, clock=clock) if link else None
-        if token:
-            typer.echo(f"first administrator, once, within 24 hours: {settings.public_url}/link/{token}")
-        server = web_server(board_app(Desk(engine, clock, os.environ, settings)))
+        for line in first_link(engine, settings.public_url) if link else ():
+            typer.echo(line)
+        server = web_server(board_app(Desk(engine, SystemClock(), os.environ, settings)))
         server.run(sockets=[listener])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, Limit, as_record, as_word, only_one, show_rows
-from erpcrm_orchestration.cli.session import actor, open_database
+from erpcrm_orchestration.cli.session import actor, confirm, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services import conflict
@@ -104,14 +103,12 @@ def _choice(ours: bool, theirs: bool, value: str | None) -> Choice:
 
 
 def _ask(found: Open, choice: Choice) -> None:
-    if not sys.stdin.isatty():
-        raise InputError("E-CLI-061", "confirmation", "nobody can be asked here", "repeat with --yes")
     typer.echo(
         f"{found.entity} {found.record_id} {found.field}: ours {_shown(found.our_value)}, "
         f"{found.system_code} {_shown(found.their_value)}, before {_shown(found.base_value)}"
     )
     stands = {Whose.OURS: found.our_value, Whose.THEIRS: found.their_value, Whose.VALUE: choice.text}[choice.whose]
-    typer.confirm(f"Let it be {_shown(stands)}?", abort=True)
+    confirm(f"Let it be {_shown(stands)}?")
 
 
 def _tell(done: Decided) -> None:

@@ -180,8 +180,8 @@ class Company:
         self._console.print()
         for line in addresses(deployment):
             self._console.print(line, markup=False, highlight=False)
-        self._console.print(f"mailbox       {mailbox.folder}")
-        self._console.print(f"pivot folder  {self._pivots.folder}")
+        self._console.print(f"mailbox     {mailbox.folder}")
+        self._console.print(f"pivot files {self._pivots.folder}")
         self._console.print()
 
     def _show_orders(self) -> None:

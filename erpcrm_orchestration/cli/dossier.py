@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from erpcrm_orchestration.cli.session import actor, open_database
+from erpcrm_orchestration.cli.session import actor, confirm, open_database
 from erpcrm_orchestration.config.plain import plain
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.configuration import Dossier
-from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services import dossier_edit
 
 app = typer.Typer(help="The dossiers: add, list, set fields, deactivate.")
@@ -73,15 +71,9 @@ def deactivate_command(code: Code, yes: Annotated[bool, typer.Option("--yes", "-
     with open_database() as engine:
         dossier = dossier_edit.find(engine, code)
         if dossier.active and not yes:
-            _confirm(f"Stop evaluating dossier {code} {dossier.name}?")
+            confirm(f"Stop evaluating dossier {code} {dossier.name}?")
         edited = dossier_edit.deactivate(engine, code, clock=SystemClock(), actor=actor())
     _tell(edited, f"dossier {code} deactivated" if edited.changed else f"dossier {code}: nothing to change")
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise InputError("E-CLI-061", "confirmation", "nobody can be asked here", "repeat with --yes")
-    typer.confirm(question, abort=True)
 
 
 def _tell(edited: dossier_edit.Edited, text: str) -> None:

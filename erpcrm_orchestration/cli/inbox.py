@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import uuid
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 import typer
 
 from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, Limit, as_record, as_word, only_one, show_rows
-from erpcrm_orchestration.cli.session import actor, open_database
+from erpcrm_orchestration.cli.session import actor, confirm, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.correction import Change, Link, assignment
 from erpcrm_orchestration.domain.entity import ENTITIES
@@ -129,7 +128,7 @@ def fix_command(
         proposal = inbox_correction.propose(engine, dossier, message, wanted, clock=SystemClock())
         _show_proposal(proposal)
         if not yes:
-            _confirm(f"Correct message {message}?")
+            confirm(f"Correct message {message}?")
         run_id = _run_id()
         author = Author(actor(), reason)
         made = inbox_correction.correct(engine, proposal, author, clock=SystemClock(), run_id=run_id)
@@ -305,9 +304,3 @@ def _file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError("E-COR-013", f"{path}", error.strerror or "cannot be read", "give a readable file") from None
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise InputError("E-CLI-061", "confirmation", "nobody can be asked here", "repeat with --yes")
-    typer.confirm(question, abort=True)

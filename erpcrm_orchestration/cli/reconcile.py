@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import uuid
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 import typer
 
 from erpcrm_orchestration.cli.listing import AsJson, as_record, as_word, show_rows
-from erpcrm_orchestration.cli.session import actor, open_database
+from erpcrm_orchestration.cli.session import actor, confirm, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.errors import InputError, SourceError, did_you_mean
@@ -68,7 +67,7 @@ def reconcile_command(  # noqa: PLR0913  one parameter for each option
         job = _job(entity, system, details)
         if repair and not yes:
             _show(reconcile(engine, [dossier], job), details, as_json=False)
-            _confirm(f"Repair dossier {dossier}?")
+            confirm(f"Repair dossier {dossier}?")
         found = reconcile(engine, [dossier], _job(entity, system, details, Repair(deletes) if repair else None))
         if repair:
             _settle(engine, dossier, found, job.run_id)
@@ -171,9 +170,3 @@ def _require_known(engine: sa.Engine, dossier: str, system: str | None) -> None:
 
 def _run_id() -> str:
     return f"cli-{uuid.uuid4()}"
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise InputError("E-CLI-061", "confirmation", "nobody can be asked here", "repeat with --yes")
-    typer.confirm(question, abort=True)

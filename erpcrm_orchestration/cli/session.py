@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+import typer
 
+from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import VARIABLE, create_engine, parse_url, reported
 from erpcrm_orchestration.store.version import require_current
@@ -56,3 +59,10 @@ def actor() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def confirm(question: str) -> None:
+    """Ask a person, and end when the answer is no; raise InputError E-CLI-061 where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise InputError("E-CLI-061", "confirmation", "nobody can be asked here", "repeat with --yes")
+    typer.confirm(question, abort=True)

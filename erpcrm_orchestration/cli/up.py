@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+import sqlalchemy as sa
 import typer
 from sqlalchemy.engine import URL
 
@@ -63,16 +64,21 @@ def addresses(deployment: Deployment) -> list[str]:
     engine = create_engine(deployment.database)
     try:
         with reported(engine):
-            token = setup_token(engine, clock=SystemClock())
+            first = first_link(engine, deployment.url)
     finally:
         engine.dispose()
-    first = [f"first administrator, once, within 24 hours: {deployment.url}/link/{token}"] if token else []
     return [
         f"board       {deployment.url}",
         f"Dagster UI  {deployment.dagster_url}  (this machine alone; for people {deployment.url}/dagster)",
         f"logs        {deployment.home / 'logs'}",
         *first,
     ]
+
+
+def first_link(engine: sa.Engine, board_url: str) -> list[str]:
+    """Return the line with the link that makes the first administrator; nothing when there is one."""
+    token = setup_token(engine, clock=SystemClock())
+    return [f"first administrator, once, within 24 hours: {board_url}/link/{token}"] if token else []
 
 
 def env_command() -> None:

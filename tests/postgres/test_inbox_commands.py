@@ -158,7 +158,7 @@ def test_a_correction_that_became_stale_while_it_was_looked_at_is_refused(
         shop.change("orders", int(message["source_id"]), total="27.00")
         again(company)
 
-    monkeypatch.setattr("erpcrm_orchestration.cli.inbox._confirm", a_newer_version_comes)
+    monkeypatch.setattr("erpcrm_orchestration.cli.inbox.confirm", a_newer_version_comes)
     assert run(["inbox", "fix", str(message["message_id"]), "--set", "total=26.10", *WHY]) == 2
     assert capsys.readouterr().err.startswith("E-COR-002")
     assert company.rows("hub.order_header")[0]["total"] == Decimal("27.00")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import FixedClock
-from tests.scenarios.crash_harness import ROUNDS, SEED, crashing_company, killed_rounds_are_made_good
+from tests.scenarios.crash_harness import NEEDED, ROUNDS, SEED, crashing_company, killed_rounds_are_made_good
 
 
 def test_F1_F6_killed_rounds_lose_double_and_forget_nothing_again(engine: sa.Engine, clock: FixedClock) -> None:
     """F1 F2 F3 F4 F5 F6 F9 F30"""
-    with crashing_company(engine, clock, SEED + 1, keys=False) as harness:
+    with crashing_company(engine, clock, SEED + 1, keys=False, of_the_shop=NEEDED) as harness:
         killed_rounds_are_made_good(harness, ROUNDS // 2)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
 
-from erpcrm_orchestration.demo.erp_api import Erp
-from erpcrm_orchestration.demo.shop_api import Shop
-from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
-from tests.integrated_company import IntegratedCompany
 from tests.scenarios.bug_trials import BY_KEYS, DEATHS, STORIES, Trial, peaceful
-from tests.scenarios.crash_harness import CrashHarness, connectors
+from tests.scenarios.crash_harness import CrashHarness, crashing_company
 from tests.scenarios.seeded_bugs import BUGS, plant
 
 TRIALS = {**DEATHS, **STORIES}
@@ -29,15 +24,9 @@ counter_trials = pytest.mark.skipif(
 
 @pytest.fixture
 def harness(engine: sa.Engine, clock: FixedClock, request: pytest.FixtureRequest) -> Iterator[CrashHarness]:
-    """Shop and ERP of dossier 998. The ERP knows idempotency keys, or it can be looked into: never both."""
-    shop, erp = Shop(clock=clock), Erp(clock=clock)
-    company = IntegratedCompany(engine, clock)
-    company.dossier()
-    with ExitStack() as stack:
-        urls = {name: stack.enter_context(WebServer(one)).url for name, one in (("shop", shop), ("erp", erp))}
-        company.connect_systems(**urls)
-        company.connect(connectors(keys=request.node.callspec.params["bug"] in BY_KEYS))
-        yield CrashHarness(company, shop, erp, seed=1)
+    """The company of the crash harness; the bug says whether its ERP knows keys or is looked into."""
+    with crashing_company(engine, clock, 1, keys=request.node.callspec.params["bug"] in BY_KEYS) as made:
+        yield made
 
 
 def found(harness: CrashHarness, trial: Trial) -> list[str]:
