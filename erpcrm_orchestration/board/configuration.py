@@ -25,6 +25,8 @@ from erpcrm_orchestration.domain.configuration import Configuration, Dossier
 from erpcrm_orchestration.domain.errors import ErpcrmError, Findings, InputError
 from erpcrm_orchestration.services import configuration as service
 from erpcrm_orchestration.services.mail_preview import Preview, preview
+from erpcrm_orchestration.store.dossier import load_dossier, load_dossiers
+from erpcrm_orchestration.store.widget_page import codes_granted
 
 NEW = "new"
 INSTALLATION_FIELDS = ("source", "hub_folder", "mobility")
@@ -62,18 +64,21 @@ class PreviewAnswer(BaseModel):
 def sections(reader: Reader) -> dict[str, dict[str, Any]]:
     """Return section -> code -> entry, as far as the reader administers it."""
     with reader.desk.engine.connect() as connection:
+        if not reader.person.may(Access.ADMIN, EVERY_DOSSIER):
+            own = codes_granted(connection, reader.person.person_id, Access.ADMIN)
+            return {"dossiers": dict(load_dossiers(connection, own))}
         current = service.current_configuration(connection)
-    if reader.person.may(Access.ADMIN, EVERY_DOSSIER):
-        return {section: entries(current, section) for section in CODES}
-    own = {code: one for code, one in entries(current, "dossiers").items() if reader.person.may(Access.ADMIN, code)}
-    return {"dossiers": own}
+    return {section: entries(current, section) for section in CODES}
 
 
 def find(reader: Reader, section: str, code: str) -> Any:  # noqa: ANN401  an entry of any section
     """Return an entry; raise Denied when there is none or it is not the reader's to configure."""
     require(reader, section, code)
     with reader.desk.engine.connect() as connection:
-        found = entries(service.current_configuration(connection), section).get(code)
+        if section == "dossiers":
+            found: Any = load_dossier(connection, code)
+        else:
+            found = entries(service.current_configuration(connection), section).get(code)
     if found is None:
         raise Denied
     return found
