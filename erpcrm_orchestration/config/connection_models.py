@@ -179,7 +179,8 @@ class MappingPart(NamedParts):
     value_type = value.EntityMapping
     named: ClassVar[Mapping[str, str]] = {"children": "child"}
     entity: Identifier = Field(
-        description="our entity: category, customer, product, order, subscription, intervention, time_entry or document"
+        description="our entity: category, employee, customer, contact, product, order, subscription, intervention, "
+        "time_entry, opportunity, occurrence, activity or document"
     )
     fields: dict[Identifier, FieldMapPart | None] = Field(description="our fields and where they come from")
     children: dict[Identifier, ChildMapPart | None] = Field({}, description="our rows that belong to a record")

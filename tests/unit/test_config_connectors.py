@@ -346,7 +346,7 @@ RULES: list[tuple[dict[str, Any], str, str, str]] = [
     ({f"{READ}.mode": "cursr"}, "E-CFG-041", f"{READ}.mode", '"cursr" is not one of cursor, append, snapshot; did you mean'),
     ({f"{READ}.pagng": {}}, "E-CFG-040", f"{READ}.pagng", "unknown key; did you mean paging?"),
     ({f"{MAP}.fields.number": {"pth": "x"}}, "E-CFG-040", f"{MAP}.fields.number.pth", "unknown key; did you mean path?"),
-    ({f"{MAP}.entity": ...}, "E-CFG-002", f"{MAP}.entity", "missing; give our entity: category, customer, "),
+    ({f"{MAP}.entity": ...}, "E-CFG-002", f"{MAP}.entity", "missing; give our entity: category, employee, "),
     ({f"{READ}.pages.body": {1: 2}}, "E-CFG-041", f"{READ}.pages.body", "a mapping is not JSON: its keys are texts in quotes"),
 ]
 
