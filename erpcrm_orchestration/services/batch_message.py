@@ -91,13 +91,14 @@ class Merged:
 class BatchResult:
     """`changed`: our ids whose rows changed. `missing`: what has to be fetched for the messages that wait.
 
-    `told_again`: records of which this system told what is not its to change.
+    `told_again`: records of which this system told what is not its to change. `woken`: messages that waited for these go on.
     """
 
     tally: Tally
     changed: set[int] = field(default_factory=set)
     missing: set[Reference] = field(default_factory=set)
     told_again: set[int] = field(default_factory=set)
+    woken: bool = False
 
 
 def positions(fields: Sequence[Field]) -> list[tuple[int, str]]:

@@ -11,18 +11,18 @@ from erpcrm_orchestration.store import inbox
 from erpcrm_orchestration.store.logbook import write_lines
 
 
-def close_batch(connection: sa.Connection, stream: Stream, merged: Merged) -> Tally:
-    """Write what became of the messages; return how many became what."""
+def close_batch(connection: sa.Connection, stream: Stream, merged: Merged) -> tuple[Tally, bool]:
+    """Write what became of the messages; return how many became what, and whether messages that waited for them go on."""
     _close(connection, stream, merged)
     causes = [f"{stream.mapping.entity.name} {one.message.source_id}" for one in merged.ready]
-    inbox.wake(connection, stream.dossier_code, stream.system, causes)
+    woken = inbox.wake(connection, stream.dossier_code, stream.system, causes)
     tally = tally_of(merged)
     log = RoundLog(stream.dossier_code, stream.connection.connection_code, stream.now, stream.run_id)
     lines = [log.rejected(one.message.message_id, one.error or "") for one in merged.rejected]
     if tally.transformed + tally.deleted:
         lines.append(log.done(stream.entity.name, tally))
     write_lines(connection, lines)
-    return tally
+    return tally, bool(woken)
 
 
 def _close(connection: sa.Connection, stream: Stream, merged: Merged) -> None:

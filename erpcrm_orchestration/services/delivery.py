@@ -129,15 +129,9 @@ class DeliveryAttempt:
         entity = ENTITIES[key.entity]
         with self.work.engine.connect() as connection:
             known = sent_to(connection, key, [record_id]).get(record_id)
-            wanted: dict[str, set[int]] = {}
-            for name, ours in _references(entity, self.item.values):
-                wanted.setdefault(name, set()).add(ours)
-            ids = {
-                (name, ours): external
-                for name, all_ours in wanted.items()
-                for ours, external in external_ids(connection, key.dossier_code, key.system_code, name, all_ours).items()
-            }
-        needed = {(name, ours) for name, all_ours in wanted.items() for ours in all_ours} - ids.keys()
+            wanted = set(_references(entity, self.item.values))
+            ids = external_ids(connection, key.dossier_code, key.system_code, wanted)
+        needed = wanted - ids.keys()
         values = _with_their_ids(entity, self.item.values, ids)
         if BASE_QUANTITY in str(stream.write):
             self._count_in_base_units(values)

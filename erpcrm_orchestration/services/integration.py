@@ -87,6 +87,7 @@ class StreamIntegration:
         self.sharing = sharing_of(one, stream, targets)
         self.others = targets_of(targets, self.entity, but=one.connection.system)
         self.itself = [target for target in targets_of(targets, self.entity) if target.one is one]
+        self.is_drained = False
 
     def run(self) -> Tally:
         """Return what became of the messages. A batch that our tables refuse is taken message by message."""
@@ -103,7 +104,7 @@ class StreamIntegration:
             if found is None:
                 return tally
             tally += found
-            if found.stopped:
+            if found.stopped or self.is_drained:
                 return tally
 
     def _batch(self, limit: int) -> Tally | None:
@@ -119,6 +120,8 @@ class StreamIntegration:
             plan(connection, self.others, self.entity, result.changed, cause=cause, now=now)
             plan(connection, self.itself, self.entity, result.told_again, cause=cause, now=now)
             tally = self._judged(connection, result.tally, now)
+            # What comes in meanwhile is open when the dossier is gone through again.
+            self.is_drained = len(messages) < limit and not result.woken
             failpoint("integration.before_commit")
         failpoint("integration.after_commit")
         self.work.grew(tally.changed, self.entity)

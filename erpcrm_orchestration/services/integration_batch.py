@@ -52,8 +52,8 @@ class IntegrationBatch:
         """Return what became of the messages."""
         merged = self._merged(messages)
         note_drift(self.connection, self.stream.connection, self.stream.entity.name, self.drift, self.stream.now)
-        tally = close_batch(self.connection, self.stream, merged)
-        return BatchResult(tally, merged.changed, self._missing(merged), self.told_again)
+        tally, woken = close_batch(self.connection, self.stream, merged)
+        return BatchResult(tally, merged.changed, self._missing(merged), self.told_again, woken)
 
     def rebuild(self, messages: Sequence[Message]) -> Tally:
         """Make the rows of integrated messages anew; nothing else is touched, and what fails now keeps the rows it has."""

@@ -137,7 +137,8 @@ class StreamReader:
         now = self.work.clock.now()
         with self.work.engine.begin() as connection:
             cursor = _cursor(connection, self.one, self.stream)
-            self.greatest = stored_last_key(connection, cursor)
+            if self.read.mode is ChangeMode.APPEND:
+                self.greatest = stored_last_key(connection, cursor)
         span = window(cursor, now, now)
         asked = self._asked(cursor, span)
         clock: datetime | None = None

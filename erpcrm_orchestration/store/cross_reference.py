@@ -13,41 +13,44 @@ from erpcrm_orchestration.store.integration_schema import cross_reference, entit
 def resolve(
     connection: sa.Connection, dossier_code: str, system_code: str, wanted: Mapping[str, Collection[str]]
 ) -> dict[tuple[str, str], int]:
-    """Return (entity, external id) -> our id, of those whose record is there; one query per entity."""
-    found: dict[tuple[str, str], int] = {}
-    for entity, ids in wanted.items():
-        if not ids:
-            continue
-        target, identity = entity_table[entity], entity_table[entity].c[ENTITIES[entity].identity]
-        columns = cross_reference.c
-        rows = connection.execute(
-            sa.select(columns.external_id, columns.record_id)
-            .join(target, sa.and_(target.c.dossier_code == columns.dossier_code, identity == columns.record_id))
-            .where(
-                columns.dossier_code == dossier_code,
-                columns.system_code == system_code,
-                columns.entity == entity,
-                columns.external_id == sa.any_(sa.literal(sorted(ids), sa.ARRAY(sa.Text))),
-            )
+    """Return (entity, external id) -> our id, of those whose record is there; one query for all entities."""
+    parts = [_resolved(entity, ids) for entity, ids in sorted(wanted.items()) if ids]
+    if not parts:
+        return {}
+    rows = connection.execute(sa.union_all(*parts), {"of_dossier": dossier_code, "of_system": system_code})
+    return {(row.entity, row.external_id): row.record_id for row in rows}
+
+
+def _resolved(entity: str, ids: Collection[str]) -> sa.Select[tuple[str, str, int]]:
+    target, identity = entity_table[entity], entity_table[entity].c[ENTITIES[entity].identity]
+    columns = cross_reference.c
+    return (
+        sa.select(columns.entity, columns.external_id, columns.record_id)
+        .join(target, sa.and_(target.c.dossier_code == columns.dossier_code, identity == columns.record_id))
+        .where(
+            columns.dossier_code == sa.bindparam("of_dossier"),
+            columns.system_code == sa.bindparam("of_system"),
+            columns.entity == entity,
+            columns.external_id == sa.any_(sa.literal(sorted(ids), sa.ARRAY(sa.Text))),
         )
-        found |= {(entity, row.external_id): row.record_id for row in rows}
-    return found
+    )
 
 
 def external_ids(
-    connection: sa.Connection, dossier_code: str, system_code: str, entity: str, record_ids: Collection[int]
-) -> dict[int, str]:
-    """Return our id -> the system's id of these records, of those that it has."""
+    connection: sa.Connection, dossier_code: str, system_code: str, wanted: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], str]:
+    """Return (entity, our id) -> the system's id of these records, of those that it has; one query for all."""
+    if not wanted:
+        return {}
     columns = cross_reference.c
     rows = connection.execute(
-        sa.select(columns.record_id, columns.external_id).where(
+        sa.select(columns.entity, columns.record_id, columns.external_id).where(
             columns.dossier_code == dossier_code,
             columns.system_code == system_code,
-            columns.entity == entity,
-            columns.record_id == sa.any_(sa.literal(sorted(record_ids), sa.ARRAY(sa.BigInteger))),
+            columns.record_id == sa.any_(sa.literal(sorted({ours for _, ours in wanted}), sa.ARRAY(sa.BigInteger))),
         )
     )
-    return {row.record_id: row.external_id for row in rows}
+    return {key: row.external_id for row in rows if (key := (row.entity, row.record_id)) in wanted}
 
 
 def relink(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, links: Mapping[str, int]) -> None:

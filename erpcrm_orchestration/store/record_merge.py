@@ -1,24 +1,40 @@
-"""Records into the tables of their entity, a batch at a time: COPY to staging, then one statement per table.
+"""Records into the tables of their entity, a batch at a time: a few rows with one statement, many by COPY to staging.
 
 A row that does not differ is not written. Children are replaced with their record: what is gone from it is deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.sql.dml import ReturningDelete
 
-from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, META, Entity, Field
+from erpcrm_orchestration.domain.entity import Child, Entity, Field
 from erpcrm_orchestration.store.integration_schema import address, child_table, entity_table
+from erpcrm_orchestration.store.merge_statements import (
+    ADDRESS_COLUMNS,
+    among_given,
+    among_staged,
+    change_records,
+    delete_gone,
+    given,
+    given_name,
+    given_rows,
+    owner_of,
+    put_addresses,
+    put_children,
+    put_records,
+    staged,
+)
 from erpcrm_orchestration.store.staging import copy_into
 
 Row = tuple[Any, ...]
+FEW = 200
+"""Up to so many rows, records and children together, go with one statement; more are written sooner from a staged table."""
 
 
 @dataclass
@@ -34,6 +50,14 @@ class Rows:
     children: dict[str, list[Row]] = field(default_factory=dict)
     addresses: dict[str, Row] = field(default_factory=dict)
 
+    @property
+    def are_few(self) -> bool:
+        return len(self.header) + sum(len(rows) for rows in self.children.values()) <= FEW
+
+    @property
+    def address_rows(self) -> list[Row]:
+        return [(key, *parts) for key, parts in self.addresses.items()]
+
 
 class RecordMerge:
     """Writes batches of one entity of one dossier in the transaction of the connection."""
@@ -46,27 +70,19 @@ class RecordMerge:
         """Write the batch; return our ids of the records that changed. Without `creates` only existing ones are updated."""
         if not rows.header:
             return set()
-        self._addresses(rows.addresses)
-        stage = _stage(self.table)
-        columns = [self.entity.identity, *(one.column for one in rows.fields)]
-        self._fill(stage, columns, rows.header)
-        if creates:
-            changed, added = self._upsert(stage, columns)
-        else:
-            changed, added = self._update(stage, columns), set()
-        replaced = len(added) < len(rows.header)
-        for name, fields in rows.child_fields.items():
-            changed |= self._children(name, fields, rows.children.get(name, []), stage, replaced=replaced)
-        return changed
+        columns = (self.entity.identity, *(one.column for one in rows.fields))
+        return (self._at_once if rows.are_few else self._staged)(rows, columns, creates=creates)
 
     def mark_deleted(self, record_ids: Iterable[int]) -> set[int]:
         """Mark records as deleted; their rows stay. Return those that were not marked before."""
-        identity = self.table.c[self.entity.identity]
+        identity, wanted = self.table.c[self.entity.identity], list(record_ids)
+        if not wanted:
+            return set()
         marked = self.connection.execute(
             sa.update(self.table)
             .where(
                 self.table.c.dossier_code == self.dossier_code,
-                identity == sa.any_(sa.literal(list(record_ids), sa.ARRAY(sa.BigInteger))),
+                identity == sa.any_(sa.literal(wanted, sa.ARRAY(sa.BigInteger))),
                 self.table.c.deleted_at.is_(None),
             )
             .values(deleted_at=self.now, updated_at=self.now)
@@ -86,114 +102,93 @@ class RecordMerge:
             )
         )
 
-    def _fill(self, stage: sa.Table, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        self.connection.execute(sa.schema.CreateTable(stage, if_not_exists=True))
-        self.connection.execute(_empty(stage))
-        copy_into(self.connection, stage.name, columns, rows)
+    # --- a few rows: one statement writes all tables ------------------------------------------------------------------
 
-    def _addresses(self, addresses: Mapping[str, Row]) -> None:
-        if not addresses:
-            return
-        stage = _stage(address)
-        self._fill(stage, ["address_hash", *ADDRESS_FIELDS], [(key, *parts) for key, parts in addresses.items()])
-        names = ["address_hash", *ADDRESS_FIELDS]
-        source = sa.select(sa.literal(self.dossier_code), *(stage.c[name] for name in names)).order_by(stage.c.address_hash)
-        self.connection.execute(insert(address).from_select(["dossier_code", *names], source).on_conflict_do_nothing())
-
-    def _upsert(self, stage: sa.Table, columns: Sequence[str]) -> tuple[set[int], set[int]]:
-        """Return the ids that changed, and those of them that are new."""
-        table, identity = self.table, self.entity.identity
-        source = sa.select(sa.literal(self.dossier_code), sa.literal(self.now), *(stage.c[name] for name in columns)).order_by(
-            stage.c[identity]
-        )
-        statement = insert(table).from_select(["dossier_code", "updated_at", *columns], source)
-        given = {name: statement.excluded[name] for name in columns if name != identity}
-        differs: list[sa.ColumnElement[bool]] = [table.c.deleted_at.is_not(None)]
-        if given:
-            differs.append(_differ(table, given))
-        upsert = statement.on_conflict_do_update(
-            index_elements=["dossier_code", identity],
-            set_={**given, "updated_at": statement.excluded.updated_at, "deleted_at": None},
-            where=sa.or_(*differs),
-        ).returning(table.c[identity], sa.literal_column("xmax = 0").label("added"))
-        rows = self.connection.execute(upsert).all()
-        return {row[0] for row in rows}, {row[0] for row in rows if row.added}
-
-    def _update(self, stage: sa.Table, columns: Sequence[str]) -> set[int]:
-        table, identity = self.table, self.entity.identity
-        given = {name: stage.c[name] for name in columns if name != identity}
-        if not given:
+    def _at_once(self, rows: Rows, columns: tuple[str, ...], *, creates: bool) -> set[int]:
+        texts = {given_name(self.table): given_rows(columns, rows.header), "owners": [row[0] for row in rows.header]}
+        source = given(self.table, columns)
+        parts: list[sa.CTE] = []
+        if creates:
+            parts.append(put_records(self.entity, source, columns).cte("put_records"))
+        elif rows.fields:
+            parts.append(change_records(self.entity, source, columns).cte("change_records"))
+        for name, fields in rows.child_fields.items():
+            parts += self._child_parts(self._child(name), fields, rows.children.get(name, []), texts)
+        if not parts:
             return set()
-        changed = self.connection.execute(
-            sa.update(table)
-            .where(
-                table.c.dossier_code == self.dossier_code,
-                table.c[identity] == stage.c[identity],
-                _differ(table, given),
-            )
-            .values(**given, updated_at=self.now)
-            .returning(table.c[identity])
-        )
-        return set(changed.scalars())
+        changed = sa.union_all(*(sa.select(next(iter(part.c))) for part in parts))
+        if rows.addresses:
+            texts[given_name(address)] = given_rows(ADDRESS_COLUMNS, rows.address_rows)
+            changed = changed.add_cte(put_addresses(given(address, ADDRESS_COLUMNS)).cte("put_addresses"))
+        return set(self.connection.execute(changed, self._parameters() | texts).scalars())
 
-    def _children(
-        self, name: str, fields: Sequence[Field], rows: Sequence[Row], owners: sa.Table, *, replaced: bool
-    ) -> set[int]:
+    def _child_parts(
+        self, child: Child, fields: Sequence[Field], rows: Sequence[Row], texts: dict[str, Any]
+    ) -> Iterable[sa.CTE]:
+        """Yield what writes the rows of a child, and put them among the texts that the statement takes."""
+        table = child_table[self.entity.name, child.name]
+        columns = self._child_columns(child, fields)
+        source = given(table, columns) if rows else None
+        for gone in self._delete_gone(child, among_given(table, columns[0]), source):
+            yield gone.cte(f"gone_from_{child.name}")
+        if source is not None:
+            texts[given_name(table)] = given_rows(columns, rows)
+            yield put_children(self.entity, child, source, columns).cte(f"put_{child.name}")
+
+    # --- many rows: COPY to staging, then one statement for each table ------------------------------------------------
+
+    def _staged(self, rows: Rows, columns: tuple[str, ...], *, creates: bool) -> set[int]:
+        if rows.addresses:
+            self.connection.execute(put_addresses(self._stage(address, ADDRESS_COLUMNS, rows.address_rows)), self._parameters())
+        source = self._stage(self.table, columns, rows.header)
+        changed: set[int] = set()
+        replaced = True
+        if creates:
+            put = self.connection.execute(put_records(self.entity, source, columns), self._parameters()).all()
+            changed |= {row[0] for row in put}
+            replaced = sum(row.added for row in put) < len(rows.header)
+        elif rows.fields:
+            changed |= self._executed(change_records(self.entity, source, columns))
+        for name, fields in rows.child_fields.items():
+            changed |= self._staged_children(self._child(name), fields, rows.children.get(name, []), replaced=replaced)
+        return changed
+
+    def _staged_children(self, child: Child, fields: Sequence[Field], rows: Sequence[Row], *, replaced: bool) -> set[int]:
+        table, changed = child_table[self.entity.name, child.name], set[int]()
+        columns = self._child_columns(child, fields)
+        source = self._stage(table, columns, rows) if rows else None
+        if replaced:
+            for gone in self._delete_gone(child, among_staged(self.entity, table, columns[0]), source):
+                changed |= self._executed(gone)
+        if source is not None:
+            changed |= self._executed(put_children(self.entity, child, source, columns))
+        return changed
+
+    def _stage(self, table: sa.Table, columns: Sequence[str], rows: Iterable[Row]) -> sa.Table:
+        stage = staged(table)
+        self.connection.execute(sa.schema.CreateTable(stage, if_not_exists=True))
+        self.connection.execute(sa.delete(stage))
+        copy_into(self.connection, stage.name, columns, rows)
+        return stage
+
+    # --- both ---------------------------------------------------------------------------------------------------------
+
+    def _delete_gone(
+        self, child: Child, belongs: sa.ColumnElement[bool], stay: sa.FromClause | None
+    ) -> Collection[ReturningDelete[Any]]:
+        return [delete_gone(self.entity, child, belongs, stay)]
+
+    def _child(self, name: str) -> Child:
         child = self.entity.child(name)
         if child is None:
             raise KeyError(name)
-        table = child_table[self.entity.name, name]
-        owner = "record_id" if child is META else self.entity.identity
-        ours: dict[str, Any] = {"dossier_code": self.dossier_code}
-        if child is META:
-            ours["entity"] = self.entity.name
-        if not rows and not replaced:
-            return set()
-        stage = _stage(table)
-        columns = [owner, child.key, "position", *(one.column for one in fields)]
-        self._fill(stage, columns, rows)
-        changed = self._delete_gone(table, stage, owners, (owner, child.key), ours) if replaced else set()
-        if rows:
-            source = sa.select(*(sa.literal(one) for one in ours.values()), *(stage.c[column] for column in columns))
-            statement = insert(table).from_select([*ours, *columns], source.order_by(stage.c[owner], stage.c[child.key]))
-            given = {column: statement.excluded[column] for column in columns if column not in (owner, child.key)}
-            upsert = statement.on_conflict_do_update(
-                index_elements=[*ours, owner, child.key], set_=given, where=_differ(table, given)
-            ).returning(table.c[owner])
-            changed |= set(self.connection.execute(upsert).scalars())
-        return changed
+        return child
 
-    def _delete_gone(
-        self, table: sa.Table, stage: sa.Table, owners: sa.Table, key: tuple[str, str], ours: Mapping[str, Any]
-    ) -> set[int]:
-        owner, own_key = key
-        belongs = sa.exists().where(owners.c[self.entity.identity] == table.c[owner])
-        stays = sa.exists().where(stage.c[owner] == table.c[owner], stage.c[own_key] == table.c[own_key])
-        gone = (
-            sa.delete(table)
-            .where(*(table.c[name] == value for name, value in ours.items()), belongs, ~stays)
-            .returning(table.c[owner])
-        )
-        return set(self.connection.execute(gone).scalars())
+    def _child_columns(self, child: Child, fields: Sequence[Field]) -> tuple[str, ...]:
+        return (owner_of(self.entity, child), child.key, "position", *(one.column for one in fields))
 
+    def _executed(self, statement: sa.Executable) -> set[int]:
+        return set(self.connection.execute(statement, self._parameters()).scalars())
 
-@cache
-def _stage(table: sa.Table) -> sa.Table:
-    """Return the temporary table that rows for a table are copied to: its columns without its constraints."""
-    columns = [sa.Column(one.name, one.type) for one in table.columns]
-    return sa.Table(f"stage_{table.name}", sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS")
-
-
-def _empty(stage: sa.Table) -> sa.Delete:
-    return sa.delete(stage)
-
-
-def _differ(table: sa.Table, given: Mapping[str, sa.ColumnElement[Any]]) -> sa.ColumnElement[bool]:
-    """Return whether any of the given values differs from the row's; JSON has no equality, its text has."""
-
-    def comparable(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        return sa.cast(column, sa.Text) if isinstance(column.type, JSON) else column
-
-    ours = sa.tuple_(*(comparable(table.c[name]) for name in given))
-    theirs = sa.tuple_(*(comparable(value) for value in given.values()))
-    return ours.is_distinct_from(theirs)
+    def _parameters(self) -> dict[str, Any]:
+        return {"of_dossier": self.dossier_code, "stamp": self.now}
