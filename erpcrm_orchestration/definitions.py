@@ -8,12 +8,14 @@ from erpcrm_orchestration.assets.intake import intake
 from erpcrm_orchestration.assets.integration import entities
 from erpcrm_orchestration.assets.outbox import mail, outbound_call
 from erpcrm_orchestration.assets.reconciliation import reconciliation
+from erpcrm_orchestration.assets.routines import ROUTINES
 from erpcrm_orchestration.assets.supervision import interaction_state
 from erpcrm_orchestration.assets.watchers import watcher
 from erpcrm_orchestration.checks.installation import INSTALLATION
 from erpcrm_orchestration.jobs import (
     deliver_calls,
     deliver_mail,
+    execute_due_orders,
     integrate,
     observe_supervision,
     purge_expired,
@@ -31,17 +33,19 @@ from erpcrm_orchestration.schedules.supervision import (
 from erpcrm_orchestration.sensors.dossier import dossier_partition_sensor
 from erpcrm_orchestration.sensors.integration import record_due_sensor
 from erpcrm_orchestration.sensors.mail import mail_due_sensor
+from erpcrm_orchestration.sensors.orders import order_due_sensor
 from erpcrm_orchestration.sensors.supervision import lost_run_sensor, refresh_request_sensor
 from erpcrm_orchestration.sensors.watchers import data_hub_sensor, inter_company_sensor, mobility_sensor
 
 defs = dg.Definitions(
-    assets=[intake, entities, reconciliation, interaction_state, watcher, mail, outbound_call],
+    assets=[intake, entities, reconciliation, interaction_state, watcher, mail, outbound_call, *ROUTINES],
     asset_checks=INSTALLATION,
     jobs=[
         refresh_interaction_state,
         take_in,
         integrate,
         reconcile,
+        execute_due_orders,
         deliver_mail,
         deliver_calls,
         observe_supervision,
@@ -57,6 +61,7 @@ defs = dg.Definitions(
         mobility_sensor,
         mail_due_sensor,
         record_due_sensor,
+        order_due_sensor,
     ],
     resources={"database": Database(url=dg.EnvVar("ERPCRM_DATABASE_URL")), "clock": ClockResource()},
     # A step of the default executor costs seconds of process start; these are set-based and end in milliseconds.

@@ -4,6 +4,7 @@ import dagster as dg
 
 from erpcrm_orchestration.assets.integration import integrate_dossiers
 from erpcrm_orchestration.assets.reconciliation import reconcile_dossiers
+from erpcrm_orchestration.assets.routines import execute_orders
 from erpcrm_orchestration.assets.supervision import refresh_dossiers
 from erpcrm_orchestration.dagster_internals import purge_check_executions
 from erpcrm_orchestration.partitions import (
@@ -37,6 +38,12 @@ def integrate() -> None:
 def reconcile() -> None:
     """One run for all dossiers."""
     reconcile_dossiers()
+
+
+@dg.job(description="Execute the orders in the run's configuration, one after the other.")
+def execute_due_orders() -> None:
+    """One run for orders that one server has room for."""
+    execute_orders()
 
 
 take_in = dg.define_asset_job(

@@ -19,6 +19,11 @@ KINDS = {
     "dataset_types": "dataset_type",
     "sources": "source",
     "connectors": "connector",
+    "servers": "server",
+    "agendas": "agenda",
+    "audiences": "audience",
+    "monitors": "monitor",
+    "class_rules": "class_rule",
     "dossiers": "dossier",
     "connections": "connection",
 }

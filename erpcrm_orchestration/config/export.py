@@ -22,6 +22,7 @@ FILES = {
     "dataset_types.yaml": ("dataset_types",),
     "sources.yaml": ("sources",),
     "connectors.yaml": ("connectors",),
+    "routines.yaml": ("servers", "agendas", "audiences", "monitors", "class_rules"),
     "dossiers.yaml": ("dossiers",),
     "connections.yaml": ("connections",),
 }

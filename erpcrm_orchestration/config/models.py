@@ -27,6 +27,14 @@ from erpcrm_orchestration.config.kinds import (
     TimeZone,
 )
 from erpcrm_orchestration.config.part import Columns, Part, Value, as_value, given
+from erpcrm_orchestration.config.routine_models import (
+    AgendaPart,
+    AudiencePart,
+    ClassRulePart,
+    MonitorPart,
+    RoutineSettingsPart,
+    ServerPart,
+)
 from erpcrm_orchestration.domain import configuration as value
 
 
@@ -306,6 +314,7 @@ class DossierPart(Part):
     hub_folder: Text | None = Field(None, description="the folder of its pivot files")
     mobility: MobilityPart | None = Field(None, description="what starts the mobile synchronisation")
     process: ProcessPart = Field(ProcessPart(), description="the process interactions_erpcrm")
+    routines: RoutineSettingsPart = Field(RoutineSettingsPart(), description="what its background routines have to know")
 
 
 SECTIONS: Mapping[str, tuple[type[Part], str]] = {
@@ -316,6 +325,11 @@ SECTIONS: Mapping[str, tuple[type[Part], str]] = {
     "dataset_types": (DatasetTypePart, "type_code"),
     "sources": (SourcePart, "source_code"),
     "connectors": (ConnectorPart, "connector_code"),
+    "servers": (ServerPart, "server_code"),
+    "agendas": (AgendaPart, "program"),
+    "audiences": (AudiencePart, "audience_code"),
+    "monitors": (MonitorPart, "parameter_code"),
+    "class_rules": (ClassRulePart, "rule_code"),
     "dossiers": (DossierPart, "dossier_code"),
     "connections": (ConnectionPart, "connection_code"),
 }

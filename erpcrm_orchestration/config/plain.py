@@ -24,6 +24,11 @@ CODES = {
     "dataset_types": "type_code",
     "sources": "source_code",
     "connectors": "connector_code",
+    "servers": "server_code",
+    "agendas": "program",
+    "audiences": "audience_code",
+    "monitors": "parameter_code",
+    "class_rules": "rule_code",
     "dossiers": "dossier_code",
     "connections": "connection_code",
 }

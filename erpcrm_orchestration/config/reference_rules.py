@@ -25,6 +25,11 @@ _NOUNS = {
     "dataset_types": "dataset type",
     "sources": "source",
     "connectors": "connector",
+    "servers": "server",
+    "agendas": "agenda",
+    "audiences": "audience",
+    "monitors": "monitor parameter",
+    "class_rules": "class rule",
     "dossiers": "dossier",
     "connections": "connection",
 }

@@ -10,7 +10,10 @@ from erpcrm_orchestration.config.places import Path
 from erpcrm_orchestration.config.plain import CODES, entries
 from erpcrm_orchestration.domain.configuration import Configuration, Dossier, Source
 
-PRUNABLE = ("mail_groups", "mail_templates", "call_targets", "dataset_types", "sources", "connectors", "connections")
+PRUNABLE = (
+    *("mail_groups", "mail_templates", "call_targets", "dataset_types", "sources", "connectors", "connections"),
+    *("servers", "agendas", "audiences", "monitors", "class_rules"),
+)
 """Sections whose entries may be removed; dossiers never are."""
 
 
@@ -24,6 +27,10 @@ def references_of(configuration: Configuration) -> Iterator[tuple[Path, str, str
         yield from _source_references(source)
     for dossier in configuration.dossiers:
         yield from _dossier_references(dossier)
+    for one in configuration.monitors:
+        yield ("monitors", one.parameter_code, "template"), "mail_templates", one.template
+        if one.audience:
+            yield ("monitors", one.parameter_code, "audience"), "audiences", one.audience
     for connection in configuration.connections:
         yield ("connections", connection.connection_code, "connector"), "connectors", connection.connector
         yield ("connections", connection.connection_code, "dossier"), "dossiers", connection.dossier
@@ -49,6 +56,8 @@ def _dossier_references(dossier: Dossier) -> Iterator[tuple[Path, str, str]]:
         yield (*path, "source"), "sources", dossier.source
     if dossier.mobility:
         yield (*path, "mobility", "target"), "call_targets", dossier.mobility.target
+    if dossier.routines.server:
+        yield (*path, "routines", "server"), "servers", dossier.routines.server
 
 
 def removable(current: Configuration, wanted: Configuration, held: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:

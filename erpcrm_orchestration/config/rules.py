@@ -12,6 +12,7 @@ from erpcrm_orchestration.config.connector_rules import connector_faults, connec
 from erpcrm_orchestration.config.folder import Reading, dossier_code_fault
 from erpcrm_orchestration.config.places import Fault, Path
 from erpcrm_orchestration.config.reference_rules import Known, reference_faults
+from erpcrm_orchestration.config.routine_rules import routine_faults
 from erpcrm_orchestration.config.secrets import secret_faults
 from erpcrm_orchestration.domain.configuration import (
     CallTarget,
@@ -62,6 +63,7 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
     for dossier in configuration.dossiers:
         yield from dossier_faults(reading, dossier)
     yield from _shared_folders(reading)
+    yield from routine_faults(reading)
     yield from _group_faults(reading)
     yield from _integration_faults(reading, known)
 

@@ -11,6 +11,7 @@ from datetime import date, time
 from enum import StrEnum
 
 from erpcrm_orchestration.domain.connection import Connection, Connector
+from erpcrm_orchestration.domain.routine_settings import Agenda, Audience, ClassRule, MonitorParameter, RoutineSettings, Server
 
 
 class ProcessState(StrEnum):
@@ -334,6 +335,7 @@ class Dossier:
     hub_folder: str | None = None
     mobility: MobilityTrigger | None = None
     process: SupervisionProcess = SupervisionProcess()
+    routines: RoutineSettings = field(default_factory=RoutineSettings)
 
 
 @dataclass(frozen=True)
@@ -347,5 +349,10 @@ class Configuration:
     dataset_types: tuple[DatasetType, ...] = ()
     sources: tuple[Source, ...] = ()
     connectors: tuple[Connector, ...] = ()
+    servers: tuple[Server, ...] = ()
+    agendas: tuple[Agenda, ...] = ()
+    audiences: tuple[Audience, ...] = ()
+    monitors: tuple[MonitorParameter, ...] = ()
+    class_rules: tuple[ClassRule, ...] = ()
     dossiers: tuple[Dossier, ...] = ()
     connections: tuple[Connection, ...] = ()

@@ -30,11 +30,11 @@ class Window:
 
     def opening(self, day: date) -> datetime:
         """Return the instant (UTC) at which the window of this local day opens."""
-        return _instant(datetime.combine(day, self.start), self.time_zone)
+        return local_instant(datetime.combine(day, self.start), self.time_zone)
 
     def closing(self, day: date) -> datetime:
         """Return the last instant (UTC) of the window that opens on this local day."""
-        return _instant(datetime.combine(day, self.start) + timedelta(minutes=self.duration_min), self.time_zone)
+        return local_instant(datetime.combine(day, self.start) + timedelta(minutes=self.duration_min), self.time_zone)
 
     def is_open(self, at: datetime) -> bool:
         """True when `at` lies inside a window."""
@@ -80,7 +80,7 @@ def _local_day(window: Window, at: datetime) -> date:
     return require_aware(at).astimezone(ZoneInfo(window.time_zone)).date()
 
 
-def _instant(local: datetime, time_zone: str) -> datetime:
+def local_instant(local: datetime, time_zone: str) -> datetime:
     """Return the UTC instant of a local time; in a gap the end of the gap, in a fold the second occurrence."""
     zone = ZoneInfo(time_zone)
     later = local.replace(tzinfo=zone, fold=1).astimezone(UTC)

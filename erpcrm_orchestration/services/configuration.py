@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from erpcrm_orchestration.domain.connection import Connection
 from erpcrm_orchestration.domain.errors import Findings, InputError
 from erpcrm_orchestration.store import configuration as stored
 from erpcrm_orchestration.store import configuration_write as write
-from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store import routine_settings, schema
 from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.dossier import dossier_codes, load_dossiers, require_dossier, upsert_dossiers
 from erpcrm_orchestration.store.references import held_codes
@@ -33,10 +33,22 @@ _TABLES = {
     "call_targets": schema.call_target,
     "dataset_types": schema.dataset_type,
     "sources": schema.source,
+    **{section: one.table for section, one in routine_settings.SECTIONS.items()},
     "connectors": schema.connector,
     "connections": schema.connection,
 }
 """The sections whose entries may be removed: what refers to others stands after them."""
+
+
+_WRITERS: Mapping[str, Callable[..., None]] = {
+    "mail_groups": write.write_mail_groups,
+    "mail_templates": write.write_mail_templates,
+    "call_targets": write.write_call_targets,
+    "dataset_types": write.write_dataset_types,
+    "sources": write.write_sources,
+    "connectors": write.write_connectors,
+    "connections": write.write_connections,
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ def current_configuration(connection: sa.Connection) -> Configuration:
         sources=_in_order(stored.load_sources(connection)),
         connectors=_in_order(stored.load_connectors(connection)),
         dossiers=tuple(load_dossiers(connection).values()),
+        **{section: _in_order(routine_settings.load(connection, section)) for section in routine_settings.SECTIONS},
         connections=_in_order(stored.load_connections(connection)),
     )
 
@@ -154,26 +167,15 @@ def _planned(connection: sa.Connection, reading: Reading, *, prune: bool) -> Out
 
 def _write(connection: sa.Connection, section: str, changes: Sequence[Change], now: datetime) -> None:
     values = [change.after for change in changes]
-    match section:
-        case "general":
-            write.write_general(connection, values[0], now=now)
-        case "mail_groups":
-            write.write_mail_groups(connection, values, now=now)
-        case "mail_templates":
-            write.write_mail_templates(connection, values, now=now)
-        case "call_targets":
-            write.write_call_targets(connection, values, now=now)
-        case "dataset_types":
-            write.write_dataset_types(connection, values, now=now)
-        case "sources":
-            write.write_sources(connection, values, now=now)
-        case "connectors":
-            write.write_connectors(connection, values, now=now)
-        case "connections":
-            write.write_connections(connection, values, now=now)
-        case "dossiers":
-            moved = [change.code for change in changes if change.moves_schedule]
-            upsert_dossiers(connection, values, moved=moved, now=now)
+    if section == "general":
+        write.write_general(connection, values[0], now=now)
+    elif section == "dossiers":
+        moved = [change.code for change in changes if change.moves_schedule]
+        upsert_dossiers(connection, values, moved=moved, now=now)
+    elif section in routine_settings.SECTIONS:
+        routine_settings.write(connection, section, values, now=now)
+    else:
+        _WRITERS[section](connection, values, now=now)
 
 
 def _audit_row(change: Change) -> AuditRow:

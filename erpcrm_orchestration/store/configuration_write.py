@@ -35,25 +35,25 @@ def lock_configuration(connection: sa.Connection) -> None:
 def write_general(connection: sa.Connection, general: GeneralParameters, *, now: datetime) -> None:
     """Write the general parameters and the settings of the watchers."""
     definition = adapter(GeneralParameters).dump_python(general, mode="json")
-    _upsert(connection, schema.general_parameters, [{"only_row": True, "definition": definition, "updated_at": now}])
+    upsert(connection, schema.general_parameters, [{"only_row": True, "definition": definition, "updated_at": now}])
     watchers = [
         {"watcher_code": one.code, "enabled": one.enabled, "poll_interval_s": one.poll_interval_s} for one in general.watchers
     ]
-    _upsert(connection, schema.watcher, watchers)
+    upsert(connection, schema.watcher, watchers)
 
 
 def write_sources(connection: sa.Connection, sources: Sequence[Source], *, now: datetime) -> None:
     """Write these sources."""
     dump = adapter(Source).dump_python
     rows = [{"source_code": one.source_code, "definition": dump(one, mode="json"), "updated_at": now} for one in sources]
-    _upsert(connection, schema.source, rows)
+    upsert(connection, schema.source, rows)
 
 
 def write_call_targets(connection: sa.Connection, targets: Sequence[CallTarget], *, now: datetime) -> None:
     """Write these call targets."""
     dump = adapter(CallTarget).dump_python
     rows = [{"target_code": one.target_code, "definition": dump(one, mode="json"), "updated_at": now} for one in targets]
-    _upsert(connection, schema.call_target, rows)
+    upsert(connection, schema.call_target, rows)
 
 
 def write_connectors(connection: sa.Connection, connectors: Sequence[Connector], *, now: datetime) -> None:
@@ -62,7 +62,7 @@ def write_connectors(connection: sa.Connection, connectors: Sequence[Connector],
     rows = [
         {"connector_code": one.connector_code, "definition": dump(one, mode="json"), "updated_at": now} for one in connectors
     ]
-    _upsert(connection, schema.connector, rows)
+    upsert(connection, schema.connector, rows)
 
 
 def write_connections(connection: sa.Connection, connections: Sequence[Connection], *, now: datetime) -> None:
@@ -80,13 +80,13 @@ def write_connections(connection: sa.Connection, connections: Sequence[Connectio
         }
         for one in connections
     ]
-    _upsert(connection, schema.connection, rows)
+    upsert(connection, schema.connection, rows)
 
 
 def write_mail_groups(connection: sa.Connection, groups: Sequence[MailGroup], *, now: datetime) -> None:
     """Write these mail groups; their members are replaced."""
     rows = [{"group_code": one.group_code, "aliases": list(one.aliases), "updated_at": now} for one in groups]
-    _upsert(connection, schema.mail_group, rows)
+    upsert(connection, schema.mail_group, rows)
     member = schema.mail_group_member
     connection.execute(sa.delete(member).where(member.c.group_code.in_([one.group_code for one in groups])))
     members = [
@@ -94,12 +94,12 @@ def write_mail_groups(connection: sa.Connection, groups: Sequence[MailGroup], *,
         for group in groups
         for position, one in enumerate(group.members)
     ]
-    _upsert(connection, member, members)
+    upsert(connection, member, members)
 
 
 def write_mail_templates(connection: sa.Connection, templates: Sequence[MailTemplate], *, now: datetime) -> None:
     """Write these mail templates."""
-    _upsert(connection, schema.mail_template, [{**vars(one), "updated_at": now} for one in templates])
+    upsert(connection, schema.mail_template, [{**vars(one), "updated_at": now} for one in templates])
 
 
 def write_dataset_types(connection: sa.Connection, types: Sequence[DatasetType], *, now: datetime) -> None:
@@ -115,11 +115,11 @@ def write_dataset_types(connection: sa.Connection, types: Sequence[DatasetType],
         }
         for one in types
     ]
-    _upsert(connection, schema.dataset_type, rows)
+    upsert(connection, schema.dataset_type, rows)
     table = schema.automaton_state
     connection.execute(sa.delete(table).where(table.c.type_code.in_([one.type_code for one in types])))
     states = [{"type_code": one.type_code, **state.dump_python(each, mode="json")} for one in types for each in one.states]
-    _upsert(connection, table, states)
+    upsert(connection, table, states)
 
 
 def remove_codes(connection: sa.Connection, table: sa.Table, codes: Collection[str]) -> None:
@@ -128,7 +128,8 @@ def remove_codes(connection: sa.Connection, table: sa.Table, codes: Collection[s
     connection.execute(sa.delete(table).where(code.in_(list(codes))))
 
 
-def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+def upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Write whole rows by their primary key."""
     if not rows:
         return
     statement = insert(table)

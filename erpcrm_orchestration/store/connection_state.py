@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from erpcrm_orchestration.domain.connection import Connection
 from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
 from erpcrm_orchestration.store.integration_schema import connection_state
+from erpcrm_orchestration.store.schema import connection as connections
 from erpcrm_orchestration.store.schema import source_cursor
 
 
@@ -35,6 +36,15 @@ def stopped_streams(connection: sa.Connection) -> dict[tuple[str, str], str]:
         sa.select(columns.source_code, columns.stream, columns.stopped_reason).where(columns.stopped_at.is_not(None))
     )
     return {(row.source_code.removeprefix("connection:"), row.stream): row.stopped_reason for row in rows}
+
+
+def is_integrated(connection: sa.Connection, dossier_code: str, system_code: str | None) -> bool:
+    """True when the dossier has an active connection to this system."""
+    columns = connections.c
+    active = sa.select(
+        sa.exists().where(columns.dossier_code == dossier_code, columns.system_code == system_code, columns.active)
+    )
+    return system_code is not None and bool(connection.scalar(active))
 
 
 def note(connection: sa.Connection, of: Connection, **values: Any) -> None:  # noqa: ANN401  columns of any type

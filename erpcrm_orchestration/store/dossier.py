@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.configuration import Dossier, MobilityTrigger, SupervisionProcess
 from erpcrm_orchestration.domain.errors import InputError, nearest
+from erpcrm_orchestration.domain.routine_settings import RoutineSettings
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.configuration import adapter
@@ -136,6 +137,7 @@ def _row(dossier: Dossier) -> dict[str, Any]:
         "source_code": dossier.source,
         "mobility_action": dossier.mobility.action if dossier.mobility else None,
         "mobility_target": dossier.mobility.target if dossier.mobility else None,
+        "routines": adapter(RoutineSettings).dump_python(dossier.routines, mode="json"),
     }
 
 
@@ -156,6 +158,7 @@ def _dossier(row: sa.RowMapping) -> Dossier:
         hub_folder=row["hub_folder"],
         mobility=mobility,
         process=process,
+        routines=adapter(RoutineSettings).validate_python(row["routines"]),
     )
 
 

@@ -52,7 +52,7 @@ INDEXES: Mapping[str, tuple[sa.Index, ...]] = {
     "document": (
         sa.Index(
             "document_customer_idx", "dossier_code", "customer_id", "document_date",
-            postgresql_include=["document_id", "type", "state", "number", "total"],
+            postgresql_include=["document_id", "type", "state", "number", "total", "currency"],
             postgresql_where=sa.text("customer_id IS NOT NULL AND deleted_at IS NULL"),
         ),
     ),

@@ -44,6 +44,13 @@ def granted(person_id: int, access: Access, dossier_code: sa.ColumnElement[str])
     )
 
 
+def contact_of(connection: sa.Connection, login: str) -> tuple[str | None, str | None]:
+    """Return mail address and language of an active person by the login, None for what is not known."""
+    found = sa.select(person.c.email, person.c.language).where(person.c.login == login, person.c.active)
+    row = connection.execute(found).one_or_none()
+    return (None, None) if row is None else (row.email, row.language)
+
+
 def find_session(connection: sa.Connection, token_hash: bytes, *, now: datetime) -> tuple[Person, datetime] | None:
     """Return whose session it is and when its use was last noted; None when it is over or unknown."""
     statement = (

@@ -66,6 +66,7 @@ dossier = sa.Table(
     sa.Column("hub_folder", sa.Text),
     sa.Column("mobility_action", sa.Text),
     sa.Column("mobility_target", sa.Text, sa.ForeignKey("hub.call_target.target_code")),
+    sa.Column("routines", JSONB, nullable=False, server_default="{}"),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.CheckConstraint(f"dossier_code ~ '{DOSSIER_CODE_RULE}'", name="dossier_code_rule"),

@@ -8,6 +8,10 @@ SELECT 'dataset_types', type_code
 FROM hub.dataset_type AS t
 WHERE EXISTS (SELECT FROM flow.hub_dataset AS h WHERE h.type_code = t.type_code)
 UNION ALL
+SELECT 'servers', server_code
+FROM automation.server AS t
+WHERE EXISTS (SELECT FROM automation.execution_order AS o WHERE o.server_code = t.server_code)
+UNION ALL
 SELECT 'connections', connection_code
 FROM hub.connection AS c
 WHERE EXISTS (SELECT FROM flow.inbox AS i WHERE i.dossier_code = c.dossier_code AND i.system_code = c.system_code)

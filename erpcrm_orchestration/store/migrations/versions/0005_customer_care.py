@@ -84,7 +84,7 @@ def _create_indexes() -> None:
         ["dossier_code", "customer_id", "document_date"],
         unique=False,
         schema="hub",
-        postgresql_include=["document_id", "type", "state", "number", "total"],
+        postgresql_include=["document_id", "type", "state", "number", "total", "currency"],
         postgresql_where=sa.text("customer_id IS NOT NULL AND deleted_at IS NULL"),
     )
 

@@ -1,0 +1,294 @@
+"""Execution orders: written by people and agendas, claimed for runs, begun, gone on with and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from erpcrm_orchestration.domain.errors import FenceError, InputError
+from erpcrm_orchestration.domain.routine import Counts, NewOrder, Order, OrderState, Origin
+from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.routine_schema import execution_order, server
+from erpcrm_orchestration.store.schema import dossier
+
+columns = execution_order.c
+CLAIM = 0x4552504F
+"""Key of the advisory lock ("ERPO") under which due orders are claimed: two claimers would overfill a server."""
+Key = tuple[str, int]
+"""Dossier and number of an order."""
+
+
+def insert_order(
+    connection: sa.Connection, new: NewOrder, *, scheduled_at: datetime, summary: bool, origin: Origin, now: datetime
+) -> int:
+    """Write an order as PENDING; return its number."""
+    values = {
+        "dossier_code": new.dossier_code,
+        "program": new.program,
+        "requested_by": new.requested_by,
+        "email": new.email,
+        "summary": summary,
+        "scheduled_at": scheduled_at,
+        "server_code": new.server_code,
+        "auto_agenda": new.agenda,
+        "origin": origin,
+        "audience_code": new.audience,
+        "parameters": dict(new.parameters),
+        "depends_on": new.depends_on,
+        "dry_run": new.dry_run,
+        "created_at": now,
+    }
+    number: int = connection.execute(sa.insert(execution_order).values(values).returning(columns.order_number)).scalar_one()
+    return number
+
+
+def has_next_of_agenda(connection: sa.Connection, dossier_code: str, program: str) -> int | None:
+    """Return the number of the order of this agenda that waits, None when there is none."""
+    return connection.scalar(
+        sa.select(columns.order_number).where(
+            columns.dossier_code == dossier_code,
+            columns.program == program,
+            columns.auto_agenda,
+            columns.attempt == 1,
+            columns.state == OrderState.PENDING,
+        )
+    )
+
+
+def insert_next_of_agenda(connection: sa.Connection, order: Order, *, scheduled_at: datetime, now: datetime) -> None:
+    """Write the order that follows one of an agenda, unless one waits already."""
+    values = {
+        "dossier_code": order.dossier_code,
+        "program": order.program,
+        "requested_by": order.requested_by,
+        "email": order.email,
+        "summary": order.summary,
+        "scheduled_at": scheduled_at,
+        "server_code": order.server_code,
+        "auto_agenda": True,
+        "origin": Origin.AGENDA,
+        "audience_code": order.audience_code,
+        "parameters": dict(order.parameters),
+        "dry_run": order.dry_run,
+        "created_at": now,
+    }
+    connection.execute(
+        insert(execution_order)
+        .values(values)
+        .on_conflict_do_nothing(
+            index_elements=[columns.dossier_code, columns.program],
+            index_where=sa.text("auto_agenda AND attempt = 1 AND state = 'PENDING'"),
+        )
+    )
+
+
+def _selected() -> sa.Select[tuple[Any, ...]]:
+    return sa.select(execution_order, dossier.c.time_zone).join(dossier, dossier.c.dossier_code == columns.dossier_code)
+
+
+def read_order(connection: sa.Connection, order_number: int, *, lock: bool = False) -> Order:
+    """Return an order, locked until the end of the transaction if wished; raise InputError E-ORD-001 when there is none."""
+    statement = _selected().where(columns.order_number == order_number)
+    if lock:
+        statement = statement.with_for_update(of=execution_order)
+    row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise InputError("E-ORD-001", f"order {order_number}", "there is none of this number", "see `erpcrm order list`")
+    return _order(row)
+
+
+def list_orders(
+    connection: sa.Connection,
+    *,
+    dossier_code: str | None = None,
+    state: str | None = None,
+    program: str | None = None,
+    limit: int,
+) -> list[Order]:
+    """Return orders, the newest first."""
+    statement = _selected().order_by(columns.order_number.desc()).limit(limit)
+    for column, wanted in ((columns.dossier_code, dossier_code), (columns.state, state), (columns.program, program)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    return [_order(row) for row in connection.execute(statement).mappings()]
+
+
+@dataclass(frozen=True)
+class Due:
+    """An order that may start now; `open_batches` are the runs that its server has, of `capacity`."""
+
+    key: Key
+    program: str
+    server_code: str | None
+    capacity: int
+    tags: Mapping[str, str]
+    open_batches: int
+
+
+def lock_due(connection: sa.Connection, *, now: datetime, limit: int) -> list[Due]:
+    """Return the orders that may start, oldest first, locked: due, their server active, their parent done, alone of program."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIM)))
+    rows = connection.execute(load_sql("lock_due_orders"), {"now": now, "limit": limit})
+    return [
+        Due(
+            (row.dossier_code, row.order_number),
+            row.program,
+            row.server_code,
+            row.capacity,
+            row.tags,
+            row.open_batches,
+        )
+        for row in rows
+    ]
+
+
+def give_batch(connection: sa.Connection, batches: Mapping[Key, str], *, now: datetime) -> None:
+    """Note for each order the request that was made for it."""
+    if not batches:
+        return
+    keys = sa.func.unnest(
+        sa.literal([number for _, number in batches], sa.ARRAY(sa.BigInteger)),
+        sa.literal(list(batches.values()), sa.ARRAY(sa.Text)),
+    ).table_valued("order_number", "batch")
+    connection.execute(
+        sa.update(execution_order)
+        .where(columns.order_number == keys.c.order_number)
+        .values(batch=keys.c.batch, requested_at=now)
+    )
+
+
+def open_batches(connection: sa.Connection) -> dict[str, datetime]:
+    """Return the requests with open orders, and when they were made."""
+    rows = connection.execute(
+        sa.select(columns.batch, sa.func.max(columns.requested_at).label("at"))
+        .where(columns.state.in_([OrderState.PENDING, OrderState.RUNNING]), columns.batch.is_not(None))
+        .group_by(columns.batch)
+    )
+    return {row.batch: row.at for row in rows}
+
+
+def orders_of_batch(connection: sa.Connection, batch: str) -> list[Key]:
+    """Return the open orders of a request, in the order of their numbers."""
+    rows = connection.execute(
+        sa.select(columns.dossier_code, columns.order_number)
+        .where(columns.batch == batch, columns.state.in_([OrderState.PENDING, OrderState.RUNNING]))
+        .order_by(columns.order_number)
+    )
+    return [(row.dossier_code, row.order_number) for row in rows]
+
+
+def reason_to_wait(connection: sa.Connection, order: Order) -> str | None:
+    """Return why a locked order cannot start at this moment, None when it can: much may change once it is claimed."""
+    if order.state is not OrderState.PENDING:
+        return f"it is {order.state}"
+    if order.depends_on is not None:
+        parent = read_order(connection, order.depends_on)
+        if parent.state is not OrderState.DONE:
+            return f"its parent {parent.order_number} is {parent.state}"
+    state = connection.scalar(sa.select(server.c.state).where(server.c.server_code == order.server_code))
+    return f"server {order.server_code} is {state}" if state not in {None, "ACTIVE"} else None
+
+
+def begin(connection: sa.Connection, order: Order, *, run_id: str, now: datetime) -> None:
+    """Mark a locked order as RUNNING for this run; the unique index refuses a second one of the program (IntegrityError)."""
+    connection.execute(
+        sa.update(execution_order)
+        .where(columns.order_number == order.order_number)
+        .values(state=OrderState.RUNNING, run_id=run_id, started_at=sa.func.coalesce(columns.started_at, now))
+    )
+
+
+def require_held(connection: sa.Connection, order: Order) -> Order:
+    """Lock the order and return it as it stands; raise FenceError when another run or attempt has it now."""
+    found = read_order(connection, order.order_number, lock=True)
+    if (found.state, found.run_id, found.attempt) != (OrderState.RUNNING, order.run_id, order.attempt):
+        raise FenceError(
+            "E-FENCE-001", order.label, "another run has taken it over", "nothing was written; that run does the work"
+        )
+    return found
+
+
+def note_progress(connection: sa.Connection, order: Order, counts: Counts, *, account_after: int) -> None:
+    """Write what a slice did together with how far it went."""
+    connection.execute(
+        sa.update(execution_order)
+        .where(columns.order_number == order.order_number)
+        .values(
+            account_after=account_after,
+            changed=columns.changed + counts.changed,
+            unchanged=columns.unchanged + counts.unchanged,
+            skipped=columns.skipped + counts.skipped,
+            errors=columns.errors + counts.errors,
+        )
+    )
+
+
+def end(connection: sa.Connection, order: Order, state: OrderState, *, failure: str | None, now: datetime) -> None:
+    """End an order as DONE, FAILED with the reason, or CANCELLED."""
+    connection.execute(
+        sa.update(execution_order)
+        .where(columns.order_number == order.order_number)
+        .values(state=state, failure=failure, ended_at=now)
+    )
+
+
+def reopen(connection: sa.Connection, order: Order) -> None:
+    """Let an order start once more, as a new attempt that goes on after the accounts that were handled."""
+    connection.execute(
+        sa.update(execution_order)
+        .where(columns.order_number == order.order_number)
+        .values(
+            state=OrderState.PENDING,
+            attempt=columns.attempt + 1,
+            batch=None,
+            requested_at=None,
+            run_id=None,
+            ended_at=None,
+            failure=None,
+        )
+    )
+
+
+def free_batch(connection: sa.Connection, batch: str, *, but: Collection[int] = ()) -> int:
+    """Let the orders of a request that did not start be claimed again; return how many."""
+    return connection.execute(
+        sa.update(execution_order)
+        .where(columns.batch == batch, columns.state == OrderState.PENDING, columns.order_number.not_in(list(but)))
+        .values(batch=None, requested_at=None)
+    ).rowcount
+
+
+def free_order(connection: sa.Connection, order_number: int) -> None:
+    """Let one order that did not start be claimed again."""
+    connection.execute(
+        sa.update(execution_order)
+        .where(columns.order_number == order_number, columns.state == OrderState.PENDING)
+        .values(batch=None, requested_at=None)
+    )
+
+
+def states_of(connection: sa.Connection, order_numbers: Sequence[int]) -> dict[int, OrderState]:
+    """Return order number -> state."""
+    rows = connection.execute(
+        sa.select(columns.order_number, columns.state).where(columns.order_number.in_(list(order_numbers)))
+    )
+    return {row.order_number: OrderState(row.state) for row in rows}
+
+
+def _order(row: sa.RowMapping) -> Order:
+    same = (
+        *("dossier_code", "order_number", "program", "requested_by", "email", "summary", "scheduled_at", "time_zone"),
+        *("server_code", "auto_agenda", "audience_code", "parameters", "depends_on", "dry_run", "attempt", "batch", "run_id"),
+        *("started_at", "ended_at", "failure", "account_after"),
+    )
+    return Order(
+        **{name: row[name] for name in same},
+        origin=Origin(row["origin"]),
+        state=OrderState(row["state"]),
+        counts=Counts(row["changed"], row["unchanged"], row["skipped"], row["errors"]),
+    )

@@ -1,0 +1,119 @@
+"""What routines work on: the accounts of an order in slices, and what became of single ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from erpcrm_orchestration.domain.routine import Counts, Order, Outcome
+from erpcrm_orchestration.store.audience import accounts_of
+from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.entity_schema import entity_table
+from erpcrm_orchestration.store.routine_schema import execution_order, order_account, order_result
+
+customer = entity_table["customer"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one account, as people see it. `details` are plain JSON values."""
+
+    customer_id: int
+    outcome: Outcome
+    message: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def freeze_audience(connection: sa.Connection, order: Order, condition: sa.ColumnElement[bool]) -> None:
+    """Write down which accounts the audience holds now: every attempt of the order considers the same ones."""
+    chosen = sa.select(
+        sa.literal(order.dossier_code), sa.literal(order.order_number, sa.BigInteger), customer.c.customer_id
+    ).where(accounts_of(order.dossier_code), condition)
+    connection.execute(
+        sa.insert(order_account).from_select(["dossier_code", "order_number", "customer_id"], chosen),
+    )
+    connection.execute(
+        sa.update(execution_order).where(execution_order.c.order_number == order.order_number).values(audience_frozen=True)
+    )
+
+
+def is_frozen(connection: sa.Connection, order: Order) -> bool:
+    """True when the audience of the order was written down."""
+    frozen = sa.select(execution_order.c.audience_frozen).where(execution_order.c.order_number == order.order_number)
+    return bool(connection.scalar(frozen))
+
+
+def take_slice(connection: sa.Connection, order: Order, *, size: int) -> tuple[int, int]:
+    """Put the next accounts into the temporary table `scope`; return how many and the last id.
+
+    The table is emptied at the end of the transaction.
+    """
+    connection.execute(load_sql("scope_table"))
+    taken = connection.execute(
+        load_sql("take_scope"),
+        {
+            "dossier_code": order.dossier_code,
+            "order_number": order.order_number,
+            "has_audience": order.audience_code is not None,
+            "after": order.account_after,
+            "size": size,
+        },
+    ).one()
+    # Without it the planner takes a fresh table for a thousand rows, however many there are.
+    connection.execute(sa.text("ANALYZE scope"))
+    return int(taken.accounts), int(taken.last)
+
+
+def work_set_based(connection: sa.Connection, name: str, order: Order, **parameters: Any) -> Counts:  # noqa: ANN401 bound values
+    """Run the statement of a routine over `scope`; it returns one row of counts."""
+    row = connection.execute(
+        load_sql(name),
+        {
+            "dossier_code": order.dossier_code,
+            "order_number": order.order_number,
+            "run_date": order.run_date,
+            "dry_run": order.dry_run,
+            **parameters,
+        },
+    ).one()
+    return Counts(row.changed, row.unchanged, row.skipped, row.errors)
+
+
+def write_results(connection: sa.Connection, order: Order, results: Sequence[Result]) -> None:
+    """Keep what became of these accounts; a later attempt's word takes the place of an earlier one's."""
+    if results:
+        rows = [
+            {"customer_id": one.customer_id, "outcome": one.outcome, "message": one.message, "details": one.details}
+            for one in results
+        ]
+        connection.execute(
+            load_sql("write_order_results"),
+            {"dossier_code": order.dossier_code, "order_number": order.order_number, "rows": json.dumps(rows, default=str)},
+        )
+
+
+def list_results(
+    connection: sa.Connection, order: Order, *, limit: int, outcome: Outcome | None = None
+) -> list[dict[str, Any]]:
+    """Return what became of single accounts, errors first, with the code and name of each account."""
+    columns = order_result.c
+    name = sa.func.coalesce(
+        customer.c.company, sa.func.nullif(sa.func.concat_ws(" ", customer.c.first_name, customer.c.last_name), "")
+    )
+    statement = (
+        sa.select(columns.customer_id, customer.c.code, name.label("name"), columns.outcome, columns.message, columns.details)
+        .join(
+            customer,
+            sa.and_(customer.c.dossier_code == columns.dossier_code, customer.c.customer_id == columns.customer_id),
+        )
+        .where(columns.dossier_code == order.dossier_code, columns.order_number == order.order_number)
+        .order_by((columns.outcome != Outcome.ERROR), columns.customer_id)
+        .limit(limit)
+    )
+    if outcome is not None:
+        statement = statement.where(columns.outcome == outcome)
+    return [dict(row) for row in connection.execute(statement).mappings()]

@@ -1,0 +1,28 @@
+-- The orders that may start now, oldest first: due, their dossier and server active, their parent done, and no other order of
+-- the same program and dossier running, requested, or due before them. Another claimer's are left out.
+SELECT
+    o.dossier_code, o.order_number, o.program, o.server_code,
+    coalesce(s.capacity, 1) AS capacity,
+    coalesce(s.definition -> 'tags', '{}'::jsonb) AS tags,
+    (SELECT count(DISTINCT b.batch)
+     FROM automation.execution_order b
+     WHERE b.state IN ('PENDING', 'RUNNING') AND b.batch IS NOT NULL AND b.server_code IS NOT DISTINCT FROM o.server_code
+    ) AS open_batches
+FROM automation.execution_order o
+JOIN hub.dossier d ON d.dossier_code = o.dossier_code AND d.active
+LEFT JOIN automation.server s ON s.server_code = o.server_code
+WHERE o.state = 'PENDING'
+  AND o.batch IS NULL
+  AND o.scheduled_at <= :now
+  AND (o.server_code IS NULL OR s.state = 'ACTIVE')
+  AND (o.depends_on IS NULL OR EXISTS (
+      SELECT FROM automation.execution_order p
+      WHERE p.dossier_code = o.dossier_code AND p.order_number = o.depends_on AND p.state = 'DONE'))
+  AND NOT EXISTS (
+      SELECT FROM automation.execution_order r
+      WHERE r.dossier_code = o.dossier_code AND r.program = o.program
+        AND (r.state = 'RUNNING' OR (r.state = 'PENDING' AND r.batch IS NOT NULL)))
+  AND o.origin <> 'BACKFILL'
+ORDER BY o.scheduled_at, o.order_number
+LIMIT :limit
+FOR UPDATE OF o SKIP LOCKED
