@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorKind
 from erpcrm_orchestration.domain.routine import NewOrder, Order
-from erpcrm_orchestration.domain.routine_settings import RoutineSettings
+from erpcrm_orchestration.domain.routine_settings import Audience, AudienceKind, RoutineSettings
 from erpcrm_orchestration.services.order import schedule, take_due
 from erpcrm_orchestration.services.routine import RoutineRun, execute
 from erpcrm_orchestration.services.routines import routine_of
 from erpcrm_orchestration.store import order as orders
-from erpcrm_orchestration.store import routine_schema, schema
+from erpcrm_orchestration.store import routine_schema, routine_settings, schema
 from erpcrm_orchestration.store.configuration import adapter
 from erpcrm_orchestration.store.configuration_write import write_connections, write_connectors
 from erpcrm_orchestration.store.entity_schema import entity_table
@@ -77,6 +77,24 @@ class RoutineCompany:
         with self.engine.begin() as connection:
             connection.execute(sa.insert(table).values(**row))
         return number
+
+    def configure(self, section: str, *values: Any) -> None:
+        """Store values of a section of the routines."""
+        with self.engine.begin() as connection:
+            routine_settings.write(connection, section, values, now=FOUNDED)
+
+    def static_audience(self, code: str, *accounts: str) -> None:
+        """Store an audience of these account codes."""
+        self.configure("audiences", Audience(code, kind=AudienceKind.STATIC, accounts=accounts))
+
+    def classes(self) -> dict[int, str | None]:
+        """Return account -> class."""
+        return {row.customer_id: row.class_code for row in self.rows(entity_table["customer"])}
+
+    def messages(self, order: Order) -> list[str | None]:
+        """Return what an order says of accounts, in the order of their ids."""
+        rows = self.rows(routine_schema.order_result)
+        return [row.message for row in rows if row.order_number == order.order_number and row.message]
 
     def order(self, program: str, *, at: datetime | None = None, **wanted: Any) -> int:
         """Schedule an order as a person does; return its number."""

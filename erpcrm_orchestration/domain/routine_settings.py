@@ -177,6 +177,14 @@ class ClassRule:
     valid_from: date | None = None
     valid_to: date | None = None
 
+    def holds_on(self, day: date) -> bool:
+        """True when the rule is active on a run date."""
+        return (
+            self.active
+            and (self.valid_from is None or self.valid_from <= day)
+            and (self.valid_to is None or day <= self.valid_to)
+        )
+
 
 @dataclass(frozen=True)
 class RoutineSettings:

@@ -8,7 +8,7 @@ WITH told AS MATERIALIZED (
         min(d.document_date) FILTER (WHERE d.type = 'invoice') AS first_purchase_date,
         max(d.document_date) FILTER (WHERE d.type = 'invoice') AS last_purchase_date,
         max(d.document_date) FILTER (WHERE d.type = 'quotation') AS last_quotation_date,
-        coalesce(sum(CASE d.type WHEN 'invoice' THEN d.total WHEN 'credit_note' THEN -abs(d.total) END), 0) AS accumulated_value,
+        coalesce(sum(d.value), 0) AS accumulated_value,
         (array_agg(d.total ORDER BY d.document_date, d.document_id) FILTER (WHERE d.type = 'invoice'))[1] AS first_purchase_value,
         (array_agg(d.total ORDER BY d.document_date DESC, d.document_id DESC) FILTER (WHERE d.type = 'invoice'))[1]
             AS last_purchase_value,
@@ -18,12 +18,8 @@ WITH told AS MATERIALIZED (
         min(d.currency) FILTER (WHERE d.type <> 'quotation') AS one_currency,
         max(d.currency) FILTER (WHERE d.type <> 'quotation') AS other_currency
     FROM scope s
-    JOIN hub.document d ON d.dossier_code = :dossier_code AND d.customer_id = s.customer_id
-    WHERE d.customer_id IS NOT NULL
-      AND d.deleted_at IS NULL
-      AND d.type IN ('invoice', 'credit_note', 'quotation')
-      AND d.state IS DISTINCT FROM 'cancelled'
-      AND (d.document_date IS NULL OR d.document_date <= :run_date)
+    JOIN automation.account_document d ON d.dossier_code = :dossier_code AND d.customer_id = s.customer_id
+    WHERE d.document_date IS NULL OR d.document_date <= :run_date
     GROUP BY d.customer_id
 ), judged AS MATERIALIZED (
     SELECT

@@ -2,14 +2,8 @@
 WITH bought AS MATERIALIZED (
     SELECT d.customer_id, max(d.document_date) AS last_purchase_date
     FROM scope s
-    JOIN hub.document d ON d.dossier_code = :dossier_code AND d.customer_id = s.customer_id
-    WHERE :erp_is_active
-      AND :inactive_months > 0
-      AND d.customer_id IS NOT NULL
-      AND d.deleted_at IS NULL
-      AND d.type = 'invoice'
-      AND d.state IS DISTINCT FROM 'cancelled'
-      AND d.document_date <= :run_date
+    JOIN automation.account_document d ON d.dossier_code = :dossier_code AND d.customer_id = s.customer_id
+    WHERE :erp_is_active AND :inactive_months > 0 AND d.type = 'invoice' AND d.document_date <= :run_date
     GROUP BY d.customer_id
 ), based AS MATERIALIZED (
     SELECT

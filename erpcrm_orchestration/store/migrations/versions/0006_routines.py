@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from erpcrm_orchestration.store.engine import run_script
+
 revision = "0006"
 down_revision = "0005"
 
@@ -24,6 +26,7 @@ def upgrade() -> None:
     _create_orders()
     _create_accounts()
     _create_histories()
+    run_script(op.get_bind(), "migration_0006_views")
 
 
 def _create_settings() -> None:
