@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
+from markupsafe import Markup
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
 from erpcrm_orchestration.board.desk import Reader, Viewer, authorize
 from erpcrm_orchestration.board.faults import Denied
-from erpcrm_orchestration.board.pages import page
+from erpcrm_orchestration.board.pages import iso, page, piece
 from erpcrm_orchestration.board.query import Counted, Paged, SearchText
 from erpcrm_orchestration.board.spark import points
 from erpcrm_orchestration.domain.access import Access
-from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
+from erpcrm_orchestration.domain.widget import WIDGET_FIELDS, Widget
+from erpcrm_orchestration.languages import Language, Translator
 from erpcrm_orchestration.store.mart import list_watchers
 from erpcrm_orchestration.store.status import read_defaults
 from erpcrm_orchestration.store.widget_page import (
@@ -33,6 +36,8 @@ from erpcrm_orchestration.store.widget_page import (
 from erpcrm_orchestration.widget_words import labels, shown, state_in_words
 
 SPARK_DAYS = 7
+CARDS_KEPT = 4096
+"""The values of so many cards are kept as they were last written, each for one language; about four kilobytes each."""
 
 api = APIRouter(prefix="/api/v1", tags=["dossiers"])
 pages = APIRouter(include_in_schema=False)
@@ -180,30 +185,36 @@ def stands_still(connection: sa.Connection) -> bool:
 
 def _cards(reader: Reader, connection: sa.Connection, pairs: Sequence[tuple[DossierState, Shown]]) -> list[dict[str, object]]:
     series = _series(reader, connection, [one.dossier_code for one, _ in pairs])
-    names = labels(reader.say)
-    cards = []
-    for state, row in pairs:
-        words = shown(row.widget, reader.say)
-        lines = series[state.dossier_code]
-        values = [
-            {
-                "name": name,
-                "label": names[name],
-                "word": words[name],
-                "value": getattr(state, name),
-                "spark": points(lines[name]) if name in COUNTERS else None,
-            }
-            for name in WIDGET_FIELDS
-        ]
-        cards.append(
-            {
-                "state": state,
-                "values": values,
-                "state_word": state_in_words(row.widget, reader.say),
-                "age": reader.say.ago(row.widget.age(reader.desk.clock.now())),
-            }
-        )
-    return cards
+    now = reader.desk.clock.now()
+    return [
+        {
+            "state": state,
+            "values": _values(
+                row.widget, tuple(tuple(series[state.dossier_code][name]) for name in COUNTERS), reader.say.language
+            ),
+            "state_word": state_in_words(row.widget, reader.say),
+            "age": reader.say.ago(row.widget.age(now)),
+        }
+        for state, row in pairs
+    ]
+
+
+@lru_cache(maxsize=CARDS_KEPT)
+def _values(widget: Widget, courses: tuple[tuple[int, ...], ...], language: Language) -> Markup:
+    """Return the ten values as they stand on a card. A page asks for itself again and again; they change with a refresh."""
+    say = Translator(language)
+    names, words, lines = labels(say), shown(widget, say), dict(zip(COUNTERS, courses, strict=True))
+    behind, hot = piece("behind.html", "behind"), piece("behind.html", "hot")
+    cells = []
+    for name in WIDGET_FIELDS:
+        value = getattr(widget, name)
+        at = iso(value) if isinstance(value, datetime) else None
+        word = say.instant(value) if isinstance(value, datetime) else words[name]
+        address = behind[name].replace("CODE", widget.dossier_code) if name in behind else None
+        course = points(lines[name]) if name in lines else None
+        cells.append((f"{name} hot" if name in hot and value else name, names[name], word, address, at, course))
+    text: Markup = piece("parts.html", "values")(cells)
+    return text
 
 
 def _series(reader: Reader, connection: sa.Connection, codes: Sequence[str]) -> dict[str, dict[str, list[int]]]:

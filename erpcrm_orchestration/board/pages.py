@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from fastapi import Request
@@ -65,10 +66,23 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        # They do not change under a running board.
+        auto_reload=False,
     )
     made.globals["asset"] = asset
-    made.filters["iso"] = lambda at: at.astimezone(UTC).isoformat(timespec="seconds")
+    made.filters["iso"] = iso
     return made
+
+
+def iso(at: datetime) -> str:
+    """Return an instant as machines read it on a page."""
+    return at.astimezone(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def piece(template: str, name: str) -> Any:  # noqa: ANN401  a macro is called with what it takes, a value is what it is
+    """Return a macro or a value of a template that needs nothing of a page."""
+    return getattr(_environment().get_template(template).module, name)
 
 
 @cache
