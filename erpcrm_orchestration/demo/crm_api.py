@@ -1,6 +1,8 @@
-"""The simulated CRM: accounts, contacts and the work of the field service over REST, with tokens for pages.
+"""The simulated CRM over REST, with tokens for pages: accounts, contacts, the field service's work, and the care of customers.
 
-An e-mail address belongs to one record of a kind.
+A contact is a customer or a lead, a person somebody who is spoken with there, a user somebody of ours. An e-mail address
+belongs to one record of a kind. `last_changed_at` is when people last changed a record: what a program writes over HTTP moves
+its `updated_at` only.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ _BEFORE_ALL = -1
 FIELDS: Mapping[str, frozenset[str]] = {
     "accounts": frozenset({"name", "email", "phone", "website", "vat_number", "external_ref", "owner", "address"}),
     "contacts": frozenset(
-        {"account_id", "first_name", "last_name", "email", "phone", "title", "external_ref", "address", "language"}
+        {
+            "account_id", "first_name", "last_name", "email", "second_email", "phone", "title", "external_ref", "address",
+            "language", "type", "class", "birth_date", "owner_id",
+        }
     ),
     "interventions": frozenset(
         {
@@ -41,8 +46,30 @@ FIELDS: Mapping[str, frozenset[str]] = {
             "from_warehouse", "to_warehouse", "reason", "lines",
         }
     ),
+    "users": frozenset({"code", "name", "email", "active"}),
+    "persons": frozenset({"code", "first_name", "last_name", "email", "phone", "title", "birth_date", "contact_id"}),
+    "opportunities": frozenset(
+        {
+            "number", "subject", "stage", "status", "currency", "amount", "contact_id", "person_id", "owner_id", "opened",
+            "closed",
+        }
+    ),
+    "occurrences": frozenset(
+        {"number", "subject", "type", "priority", "status", "contact_id", "person_id", "owner_id", "opened", "closed"}
+    ),
+    "activities": frozenset(
+        {
+            "type", "subject", "status", "contact_id", "person_id", "opportunity_id", "occurrence_id", "owner_id", "occurred",
+            "due", "done",
+        }
+    ),
 }  # fmt: skip
-"""Kind -> its fields; the first letter of a kind begins its ids."""
+"""Kind -> its fields."""
+LETTERS: Mapping[str, str] = {
+    "accounts": "A", "contacts": "C", "interventions": "I", "time_entries": "T", "documents": "D", "users": "U", "persons": "P",
+    "opportunities": "O", "occurrences": "Q", "activities": "H",
+}  # fmt: skip
+"""Kind -> the letter that begins its ids."""
 ADDRESS = ("street", "city", "postal_code", "region", "country")
 FILTERS = ("email", "external_ref", "account_id")
 
@@ -59,29 +86,29 @@ class Crm(WebSystem):
         kinds = "|".join(FIELDS)
         self.route("GET", f"{ROOT}/({kinds})", self._list)
         self.route("POST", f"{ROOT}/({kinds})", self._post)
-        self.route("GET", f"{ROOT}/({kinds})/([ACDIT][0-9]+)", self._get)
-        self.route("PATCH", f"{ROOT}/({kinds})/([ACDIT][0-9]+)", self._patch)
-        self.route("DELETE", f"{ROOT}/({kinds})/([ACDIT][0-9]+)", self._delete)
+        self.route("GET", f"{ROOT}/({kinds})/([A-Z][0-9]+)", self._get)
+        self.route("PATCH", f"{ROOT}/({kinds})/([A-Z][0-9]+)", self._patch)
+        self.route("DELETE", f"{ROOT}/({kinds})/([A-Z][0-9]+)", self._delete)
 
     # What people do.
 
     def add(self, kind: str, **values: object) -> Json:
         """Add a record of a kind; raise Refused (409) when its e-mail address is taken."""
+        return self.add_at(self.clock.now(), kind, **values)
+
+    def add_at(self, at: datetime, kind: str, **values: object) -> Json:
+        """Add a record of a kind as if it was done at an instant before now; raise Refused (409) as `add` does."""
         with self.lock:
             self._refuse_taken(kind, values.get("email"), None)
             number = self.kinds[kind].next_id()
-            now = self.clock.now()
             blank: Json = dict.fromkeys(sorted(FIELDS[kind]))
-            record = {"id": f"{kind[0].upper()}{number:06}", **blank, **_values(values), "created_at": _text(now)}
-            return self._keep(kind, {**record, "updated_at": None, "deleted_at": None}, now)
+            record = {"id": f"{LETTERS[kind]}{number:06}", **blank, **_values(values), "created_at": _text(at)}
+            record |= {"updated_at": None, "last_changed_at": _text(at), "deleted_at": None}
+            return self._keep(kind, record, at, at)
 
     def change(self, kind: str, record_id: str, **values: object) -> Json:
         """Change fields of a record."""
-        with self.lock:
-            number = int(record_id[1:])
-            self._refuse_taken(kind, values.get("email"), record_id)
-            record = self.kinds[kind].record(number)
-            return self._keep(kind, {**record, **_values(values)}, self.kinds[kind].entry(number).created)
+        return self._changed(kind, record_id, {"last_changed_at": _text(self.clock.now()), **values})
 
     def delete(self, kind: str, record_id: str) -> Json:
         """Mark a record as deleted; its e-mail address is free again."""
@@ -107,8 +134,15 @@ class Crm(WebSystem):
 
     # How records are kept.
 
-    def _keep(self, kind: str, record: Json, created: datetime) -> Json:
-        now = self.clock.now()
+    def _changed(self, kind: str, record_id: str, values: Mapping[str, object]) -> Json:
+        with self.lock:
+            number = int(record_id[1:])
+            self._refuse_taken(kind, values.get("email"), record_id)
+            record = self.kinds[kind].record(number)
+            created = self.kinds[kind].entry(number).created
+            return self._keep(kind, {**record, **_values(values)}, created, self.clock.now())
+
+    def _keep(self, kind: str, record: Json, created: datetime, now: datetime) -> Json:
         record = {**record, "updated_at": _text(now)}
         facets = {name: str(record.get(name)) for name in FILTERS} | {"deleted": str(record["deleted_at"] is not None)}
         self.kinds[kind].put(int(record["id"][1:]), record, Entry(b"", created, now, facets))
@@ -145,7 +179,7 @@ class Crm(WebSystem):
 
     def _existing(self, kind: str, record_id: str) -> int:
         number = int(record_id[1:])
-        if record_id[0] != kind[0].upper() or number not in self.kinds[kind]:
+        if record_id[0] != LETTERS[kind] or number not in self.kinds[kind]:
             raise Refused(404, "not_found", f"no such record in {kind}")
         return number
 
@@ -158,7 +192,7 @@ class Crm(WebSystem):
     def _patch(self, request: Request, kind: str, record_id: str) -> Answer:
         self._existing(kind, record_id)
         change = _known(kind, request.json())
-        return self.idempotency.once(request, lambda: json_answer(200, self.change(kind, record_id, **change)))
+        return self.idempotency.once(request, lambda: json_answer(200, self._changed(kind, record_id, change)))
 
     def _delete(self, _request: Request, kind: str, record_id: str) -> Answer:
         self._existing(kind, record_id)

@@ -1,4 +1,7 @@
-"""The simulated ERP over HTTP: customers, products and sales orders that are shipped, invoiced and paid."""
+"""The simulated ERP over HTTP: customers, products, sales orders that are shipped, invoiced and paid, and their documents.
+
+Who is no prospect has a code and the day of the registration; a prospect gets them with the first order.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,21 @@ from erpcrm_orchestration.demo.web import WebSystem
 from erpcrm_orchestration.domain.clock import Clock
 
 ROOT = "/api/v1"
-KINDS = ("customers", "products", "orders")
-FILTERS = ("external_reference", "email", "sku", "customer_id", "state", "shipment_state", "invoice_state")
+KINDS = ("customers", "products", "orders", "documents")
+FILTERS = ("external_reference", "email", "sku", "customer_id", "state", "shipment_state", "invoice_state", "type")
 FIELDS: Mapping[str, frozenset[str]] = {
-    "customers": frozenset({"external_reference", "name", "email", "phone", "tax_number", "address"}),
+    "customers": frozenset({"external_reference", "name", "email", "phone", "tax_number", "address", "role"}),
     "products": frozenset({"external_reference", "sku", "name", "price", "stock_quantity", "unit"}),
     "orders": frozenset({"external_reference", "customer_id", "currency", "lines", "note", "shipping", "state"}),
 }
+"""Kind -> what may be written from outside; a customer's role is customer or prospect. Documents are only read."""
+PAPERS: Mapping[str, frozenset[str]] = {
+    "documents": frozenset({"invoice", "credit_note", "quotation"}),
+    "invoices": frozenset({"invoice", "credit_note"}),
+    "quotations": frozenset({"quotation"}),
+}
+"""List -> the types of document in it: all of them are numbered together."""
+PREFIXES: Mapping[str, str] = {"invoice": "INV", "credit_note": "CN", "quotation": "QUO"}
 CENT = Decimal("0.01")
 TAX = Decimal("0.20")
 _BEFORE_ALL = -1
@@ -50,11 +61,13 @@ class Erp(WebSystem):
         self.kinds = {kind: Collection() for kind in KINDS}
         self._api_key = api_key
         self._papers = count(1)
-        kinds = "|".join(KINDS)
+        kinds, papers = "|".join(FIELDS), "|".join(PAPERS)
         self.route("GET", f"{ROOT}/({kinds})", self._list)
         self.route("POST", f"{ROOT}/({kinds})", self._post)
         self.route("GET", f"{ROOT}/({kinds})/([0-9]+)", self._get)
         self.route("PATCH", f"{ROOT}/({kinds})/([0-9]+)", self._patch)
+        self.route("GET", f"{ROOT}/({papers})", self._list_papers)
+        self.route("GET", f"{ROOT}/({papers})/([0-9]+)", self._get_paper)
 
     # What people do.
 
@@ -90,6 +103,13 @@ class Erp(WebSystem):
         rows = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
         return self._add("orders", {"customer_id": customer_id, "lines": rows, **values})
 
+    def add_document(self, kind: str, customer_id: int, lines: Sequence[tuple[int, int]], **values: object) -> Json:
+        """Add an invoice, credit note or quotation of (product id, quantity); of today and open unless `values` differ."""
+        with self.lock:
+            number = self.kinds["documents"].next_id()
+            rows = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
+            return self._document(number, kind, customer_id, self._lines(number, rows), values)
+
     def change(self, kind: str, record_id: int, **values: object) -> Json:
         """Change fields of a record."""
         with self.lock:
@@ -117,21 +137,30 @@ class Erp(WebSystem):
         """Invoice an order."""
         with self.lock:
             order = self._open(order_id)
-            paper = {"number": f"INV-{next(self._papers):06}", "at": _text(self.clock.now()), "total": order["total"]}
+            document_id = self.kinds["documents"].next_id()
+            number = f"INV-{next(self._papers):06}"
+            self._document(
+                document_id, "invoice", order["customer_id"], order["lines"], {"number": number, "order_id": order_id}
+            )
+            paper = {"number": number, "at": _text(self.clock.now()), "total": order["total"], "document_id": document_id}
             return self.change("orders", order_id, invoices=[*order["invoices"], paper], invoice_state="invoiced")
 
     def pay(self, order_id: int) -> Json:
         """Record the payment of an order, invoiced before."""
         with self.lock:
-            if not self._open(order_id)["invoices"]:
+            invoices = self._open(order_id)["invoices"]
+            if not invoices:
                 raise Refused(409, "not_invoiced", "the order has no invoice")
+            self._state_of(invoices, "paid")
             return self.change("orders", order_id, invoice_state="paid")
 
     def cancel(self, order_id: int) -> Json:
         """Cancel an order of which nothing was shipped; raise Refused (409) otherwise."""
         with self.lock:
-            if self._open(order_id)["shipments"]:
+            order = self._open(order_id)
+            if order["shipments"]:
                 raise Refused(409, "already_shipped", "a part of the order is shipped")
+            self._state_of(order["invoices"], "cancelled")
             return self.change("orders", order_id, state="cancelled", shipment_state="none")
 
     def disturb(self) -> None:
@@ -148,6 +177,20 @@ class Erp(WebSystem):
             raise Refused(409, "cancelled", "the order is cancelled")
         return order
 
+    def _state_of(self, invoices: Sequence[Json], state: str) -> None:
+        for paper in invoices:
+            self.change("documents", paper["document_id"], state=state)
+
+    def _document(self, number: int, kind: str, customer_id: int, lines: Sequence[Json], values: Mapping[str, object]) -> Json:
+        now = self.clock.now()
+        kept = [{name: value for name, value in line.items() if name != "shipped_quantity"} for line in lines]
+        record = {
+            "id": number, "type": kind, "number": f"{PREFIXES[kind]}-D{number:05}", "state": "open", "customer_id": customer_id,
+            "order_id": None, "date": f"{now:%Y-%m-%d}", "due_date": None, "currency": "EUR", **_totals(lines), "lines": kept,
+            "created_at": _text(now),
+        }  # fmt: skip
+        return self._keep("documents", {**record, **values}, now)
+
     def _take_stock(self, product_id: int, quantity: int) -> None:
         if quantity:
             stock = self.kinds["products"].record(product_id)["stock_quantity"]
@@ -163,6 +206,8 @@ class Erp(WebSystem):
             blank: Json = dict.fromkeys(sorted(FIELDS[kind]))
             now = self.clock.now()
             record = {"id": number, **blank, **values, "created_at": _text(now)}
+            if kind == "customers":
+                record = {"code": None, "registered_on": None, **record}
             if kind == "orders":
                 record |= self._order(number, record)
             self.created[kind, reference] += 1
@@ -171,9 +216,10 @@ class Erp(WebSystem):
     def _order(self, number: int, values: Json) -> Json:
         if values.get("customer_id") not in self.kinds["customers"]:
             raise Refused(422, "unknown_customer", "the customer is not known", {"fields": ["customer_id"]})
-        lines = [self._line(number * 1000 + position, line) for position, line in enumerate(values["lines"] or [], 1)]
-        untaxed = sum((Decimal(line["amount"]) for line in lines), Decimal(0))
-        tax = (untaxed * TAX).quantize(CENT)
+        lines = self._lines(number, values["lines"] or [])
+        customer = self.kinds["customers"].record(values["customer_id"])
+        if customer["role"] == "prospect":
+            self.change("customers", customer["id"], role="customer")
         return {
             "number": f"SO-{number:06}",
             "state": "confirmed",
@@ -181,12 +227,13 @@ class Erp(WebSystem):
             "invoice_state": "none",
             "currency": values.get("currency") or "EUR",
             "lines": lines,
-            "total_untaxed": str(untaxed),
-            "total_tax": str(tax),
-            "total": str(untaxed + tax),
+            **_totals(lines),
             "shipments": [],
             "invoices": [],
         }
+
+    def _lines(self, number: int, rows: Sequence[Json]) -> list[Json]:
+        return [self._line(number * 1000 + position, line) for position, line in enumerate(rows, 1)]
 
     def _line(self, line_id: int, line: Json) -> Json:
         product = self._product(line)
@@ -220,7 +267,8 @@ class Erp(WebSystem):
 
     def _keep(self, kind: str, record: Json, created: datetime) -> Json:
         now = self.clock.now()
-        record = {**record, "updated_at": _text(now)}
+        registered = _registered(record, now) if kind == "customers" else {}
+        record = {**record, **registered, "updated_at": _text(now)}
         facets = {name: str(record.get(name)) for name in FILTERS}
         self.kinds[kind].put(record["id"], record, Entry(b"", created, now, facets))
         return record
@@ -232,7 +280,20 @@ class Erp(WebSystem):
             raise Refused(401, "unauthorized", "X-Api-Key is missing or wrong")
 
     def _list(self, request: Request, kind: str) -> Answer:
+        return self._listed(request, kind, {name: {request.query[name]} for name in FILTERS if name in request.query})
+
+    def _list_papers(self, request: Request, papers: str) -> Answer:
         where = {name: {request.query[name]} for name in FILTERS if name in request.query}
+        wanted = set(PAPERS[papers])
+        return self._listed(request, "documents", {**where, "type": where.get("type", wanted) & wanted})
+
+    def _get_paper(self, _request: Request, papers: str, record_id: str) -> Answer:
+        entry = self.kinds["documents"].entry(self._existing("documents", record_id))
+        if entry.facets["type"] not in PAPERS[papers]:
+            raise Refused(404, "not_found", f"no such record in {papers}")
+        return json_answer(200, entry.body)
+
+    def _listed(self, request: Request, kind: str, where: Mapping[str, set[str]]) -> Answer:
         limit = request.number("limit", 100, least=1, most=self.most)
         offset = request.number("offset", 0)
         part = self.kinds[kind].list("modified", offset=offset, limit=limit, after=_since(request), where=where)
@@ -263,6 +324,19 @@ class Erp(WebSystem):
         if change["state"] != "cancelled":
             raise Refused(422, "invalid_state", "an order can only be cancelled from outside", {"fields": ["state"]})
         return self.cancel(number)
+
+
+def _totals(lines: Sequence[Json]) -> Json:
+    untaxed = sum((Decimal(line["amount"]) for line in lines), Decimal(0))
+    tax = (untaxed * TAX).quantize(CENT)
+    return {"total_untaxed": str(untaxed), "total_tax": str(tax), "total": str(untaxed + tax)}
+
+
+def _registered(customer: Json, now: datetime) -> Json:
+    """Return the code and the day of the registration that a customer gets with its first change as no prospect."""
+    if customer.get("code") or customer.get("role") == "prospect":
+        return {}
+    return {"code": f"CU-{customer['id']:05}", "registered_on": customer.get("registered_on") or f"{now:%Y-%m-%d}"}
 
 
 def _shipment(whole: bool) -> str:

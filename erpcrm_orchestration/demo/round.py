@@ -22,6 +22,9 @@ from erpcrm_orchestration.store.integration_schema import (
     work_item,
 )
 
+CARE = ("employee", "contact", "opportunity", "occurrence", "activity")
+"""What the CRM alone knows about customers."""
+
 
 @dataclass(frozen=True)
 class Milestone:
@@ -74,7 +77,7 @@ def integration_milestones(engine: sa.Engine, systems: Systems) -> list[Mileston
         *(Milestone(f"records of dossier {code} are integrated", code in integrated) for code in ("998", "210")),
         *(
             Milestone(f"the CRM's records of {name} are integrated", (name, "TRANSFORMED") in service)
-            for name in ("intervention", "time_entry", "document")
+            for name in (*CARE, "intervention", "time_entry", "document")
         ),
         Milestone("a wrong intervention waits to be corrected", ("intervention", "REJECTED") in service),
         Milestone("a wrong order waits to be corrected", waits),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from erpcrm_orchestration.demo.care import CustomerCare
 from erpcrm_orchestration.demo.crm_api import Crm
 from erpcrm_orchestration.demo.erp_api import Erp
 from erpcrm_orchestration.demo.life import CompanyLife, spoil
@@ -58,6 +59,7 @@ class Systems:
         # The ERP sells to nobody whom it does not know, so that everybody who buys here has an account.
         self.life = CompanyLife(self.shop, self.crm, self.erp, wrong_each=WRONG_EACH, guests=0)
         self.service = FieldService(self.crm)
+        self.care = CustomerCare(self.crm, self.erp)
         self.wrong: Wrong | None = None
         self._goods: list[int] = []
 
@@ -82,7 +84,7 @@ class Systems:
             }
 
     def found(self, receiver: str) -> None:
-        """Make the first records, three orders and an intervention of them wrong.
+        """Make the first records, three orders and an intervention of them wrong, and the customers that only the CRM knows.
 
         The shop tells the receiver of what changes from now on.
         """
@@ -92,6 +94,7 @@ class Systems:
         for order_id, name in ((last, REFUSED_AT_FIRST), *zip(orders, OTHERS_AT_FIRST, strict=False)):
             spoil(self.shop, order_id, name)
         self.service.found()
+        self.care.found()
         self._goods = [
             self.other.add_product(name, price)["id"] for name, price in (("Thermostat", "89.90"), ("Valve", "14.50"))
         ]
@@ -104,6 +107,7 @@ class Systems:
         """Let one more moment pass."""
         self.life.live(orders=1)
         self.service.live()
+        self.care.live()
         self._sell_elsewhere()
 
     def journeys(self) -> list[Journey]:

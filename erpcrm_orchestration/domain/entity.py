@@ -320,7 +320,7 @@ DOCUMENT = Entity(
     "document", "document", "document_id",
     (
         # sales, stock_transfer, stock_adjustment, or another word of the mapping. The background routines read invoice,
-        # credit_note and quotation; of these, one in the state cancelled does not count.
+        # credit_note (its total is positive: what is given back) and quotation; one in the state cancelled does not count.
         Field("type", required=True),
         *_text("number", "reference", "status", "state"),
         Field("currency", Kind.CURRENCY),
