@@ -24,7 +24,7 @@ from erpcrm_orchestration.domain.configuration import (
     TimeExportFilter,
 )
 from erpcrm_orchestration.domain.errors import InputError
-from erpcrm_orchestration.domain.template import problems
+from erpcrm_orchestration.domain.template import FIELDS, MONITOR_PLACEHOLDERS, PLACEHOLDERS, problems
 
 IMPOSSIBLE = "E-CFG-041"
 
@@ -52,8 +52,9 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
     configuration = reading.configuration
     yield from secret_faults(reading)
     yield from _equal_codes(reading, known)
+    uses = _uses_of_templates(configuration)
     for template in configuration.mail_templates:
-        yield from _template_faults(reading, template)
+        yield from _template_faults(reading, template, uses.get(template.template_code, FIELDS | PLACEHOLDERS))
     for target in configuration.call_targets:
         yield from _target_faults(reading, target)
     for one in configuration.dataset_types:
@@ -118,11 +119,23 @@ def dossier_faults(reading: Reading, dossier: Dossier) -> Iterator[Fault]:
         yield reading.refuse("E-CFG-042", path, found, f"give 0 for never or at least {frequency}")
 
 
-def _template_faults(reading: Reading, template: MailTemplate) -> Iterator[Fault]:
+def _uses_of_templates(configuration: Configuration) -> dict[str, frozenset[str]]:
+    """Return the code of a template that something here names -> the fields that it may have; of several uses, those of all."""
+    uses: dict[str, frozenset[str]] = {}
+    processes = [one.process for one in configuration.dossiers]
+    of_alerts = [code for one in processes for code in (one.mail_template, one.recovery_template) if code]
+    of_monitors = [one.template for one in configuration.monitors]
+    for codes, known in ((of_alerts, FIELDS), (of_monitors, MONITOR_PLACEHOLDERS)):
+        for code in codes:
+            uses[code] = uses.get(code, known) & known
+    return uses
+
+
+def _template_faults(reading: Reading, template: MailTemplate, known: frozenset[str]) -> Iterator[Fault]:
     for name in ("subject", "text", "html"):
         path: Path = ("mail_templates", template.template_code, name)
         text = getattr(template, name)
-        for problem in problems(text, where="") if text else ():
+        for problem in problems(text, where="", known=known) if text else ():
             yield reading.refuse(problem.code, path, problem.found, problem.remedy)
 
 

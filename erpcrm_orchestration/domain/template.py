@@ -1,15 +1,16 @@
 """Texts of mails with fields in them, replaced in one pass and never twice.
 
-`FORM.<field>` takes a field of the interaction state, `%name%` a value by its name, `%%` is a per cent sign.
-FORM and the per cent signs are exact: `form.html` is plain text. The name after them is read without regard to case, so
-that FORM.TOUT, FORM.tout and %TOUT% are one field. A value is text and nothing else: what looks like a field in it stays.
+`FORM.<field>` takes a field of the interaction state, `%name%` and `{{name}}` a value by its name, `%%` is a per cent sign.
+FORM, the per cent signs and the braces are exact: `form.html` is plain text. The name in them is read without regard to case,
+so that FORM.TOUT, FORM.tout and %TOUT% are one field. A value is text, or a list of texts, and nothing else: what looks like a
+field in it stays.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Literal
 
@@ -17,6 +18,8 @@ from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 
 Part = Literal["subject", "text", "html"]
 Missing = Literal["empty", "refuse"]
+Value = str | Sequence[str] | None
+"""A list becomes lines of a text, a list of HTML, and one line of a subject."""
 
 STATE_FIELDS = (
     "dossier_code",
@@ -43,20 +46,36 @@ SYNONYMS = {"etatsynchro": "sync_state_label"}
 FIELDS = frozenset({*STATE_FIELDS, *SYNONYMS, ALL_FIELDS})
 """Every name that may follow `FORM.`"""
 
+ACCOUNT_PLACEHOLDERS = frozenset({"account.name", "account.first_name", "today", "responsible.name"})
+"""What a mail to an account may say of it, as `{{account.name}}`."""
+
+MONITOR_PLACEHOLDERS = frozenset({"accounts", "period_days", "today", "responsible.name"})
+"""What the mail on accounts without movement may say; `accounts` is a list."""
+
+PLACEHOLDERS = ACCOUNT_PLACEHOLDERS | MONITOR_PLACEHOLDERS
+
 _BY_CASE = {name.casefold(): name for name in FIELDS}
 _FIELD = re.compile(
-    r"(?<![A-Za-z0-9_])FORM\.(?P<form>[A-Za-z_][A-Za-z0-9_]*)|%(?:(?P<percent>%)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)%)?"
+    r"(?<![A-Za-z0-9_])FORM\.(?P<form>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|\{\{\s*(?P<placeholder>[^{}\r\n]*?)\s*\}\}"
+    r"|%(?:(?P<percent>%)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)%)?"
 )
 
 
+def _name_of(found: re.Match[str]) -> str | None:
+    """Return the name of a field that was found, None for a per cent sign."""
+    name: str | None = found["form"] or found["name"] or found["placeholder"]
+    return name
+
+
 def fields_of(text: str) -> tuple[str, ...]:
-    """Return every field of the text as it is written, `FORM.x` or `%x%`, each once, in order."""
-    return tuple(dict.fromkeys(found[0] for found in _FIELD.finditer(text) if found["form"] or found["name"]))
+    """Return every field of the text as it is written, `FORM.x`, `%x%` or `{{x}}`, each once, in order."""
+    return tuple(dict.fromkeys(found[0] for found in _FIELD.finditer(text) if not found[0].startswith("%") or found["name"]))
 
 
 def unknown_fields(text: str) -> tuple[str, ...]:
-    """Return the names after `FORM.` or within `%` that are no field, each once, in order, without FORM or per cent signs."""
-    names = (found["form"] or found["name"] for found in _FIELD.finditer(text))
+    """Return the names after `FORM.`, within `%` or `{{}}` that are no field of the state, each once, in order."""
+    names = (_name_of(found) for found in _FIELD.finditer(text))
     return tuple(dict.fromkeys(name for name in names if name and name.casefold() not in _BY_CASE))
 
 
@@ -65,17 +84,15 @@ def problems(text: str, *, where: str, known: Iterable[str] = FIELDS) -> tuple[I
     names = {name.casefold(): name for name in known}
     errors = list(_bad_characters(text, where))
     for found in _FIELD.finditer(text):
-        name = found["form"] or found["name"]
-        if name and name.casefold() not in names:
+        name = _name_of(found)
+        if name is not None and name.casefold() not in names:
             errors.append(_unknown(found[0], name, names.values(), where))
         elif found[0] == "%":
             errors.append(_unclosed(text, found.start(), where))
     return tuple({str(error): error for error in errors}.values())
 
 
-def render(
-    text: str, values: Mapping[str, str | None], *, part: Part, missing: Missing = "empty", where: str | None = None
-) -> str:
+def render(text: str, values: Mapping[str, Value], *, part: Part, missing: Missing = "empty", where: str | None = None) -> str:
     """Return the text with its fields replaced by the values, escaped for the part that it becomes.
 
     A value that is None or absent becomes nothing, or is refused with `missing="refuse"` (87). Names are compared without
@@ -88,18 +105,31 @@ def render(
     def replaced(found: re.Match[str]) -> str:
         if found["percent"]:
             return "%"
-        name = found["form"] or found["name"]
-        if not name:
+        name = _name_of(found)
+        if name is None:
             raise _unclosed(text, found.start(), place)
         value = _value(name, found[0], given, missing=missing, where=place)
-        _refuse_characters(value, found[0], part=part, where=place)
-        return escape(value).replace("\n", "<br>\n") if part == "html" else value
+        for one in [value] if isinstance(value, str) else value:
+            _refuse_characters(one, found[0], part=part, where=place)
+        return _shown(value, part)
 
     _refuse_characters(text, "the template", part=part, where=place)
     return _FIELD.sub(replaced, text)
 
 
-def _value(name: str, written: str, given: Mapping[str, str | None], *, missing: Missing, where: str) -> str:
+def _shown(value: str | Sequence[str], part: Part) -> str:
+    if isinstance(value, str):
+        return escape(value).replace("\n", "<br>\n") if part == "html" else value
+    match part:
+        case "html":
+            return "<ul>\n" + "".join(f"<li>{escape(one)}</li>\n" for one in value) + "</ul>"
+        case "text":
+            return "\n".join(f"- {one}" for one in value)
+        case _:
+            return ", ".join(value)
+
+
+def _value(name: str, written: str, given: Mapping[str, Value], *, missing: Missing, where: str) -> str | Sequence[str]:
     key = name.casefold()
     if key == ALL_FIELDS.casefold() and key not in given:
         return "\n".join(f"{field}: {given.get(field) or ''}" for field in STATE_FIELDS)

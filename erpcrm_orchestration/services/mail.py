@@ -49,7 +49,7 @@ LONGEST_DELIVERY_S = 120.0
 
 def compose_alert(  # noqa: PLR0913 - a mail has this many parts, and each is named by its caller
     mail_template: MailTemplate,
-    values: Mapping[str, str | None],
+    values: Mapping[str, template.Value],
     *,
     dossier_code: str | None,
     cause: str,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain import template
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.supervision import shown_to_people
-from erpcrm_orchestration.domain.template import STATE_FIELDS
+from erpcrm_orchestration.domain.template import PLACEHOLDERS, STATE_FIELDS
 from erpcrm_orchestration.store.dossier import time_zone_of
 from erpcrm_orchestration.store.schema import interaction_state
 
@@ -33,7 +33,9 @@ def preview(connection: sa.Connection, dossier_code: str, *, subject: str, text:
     if row is None:
         return None
     zone = ZoneInfo(time_zone_of(connection, dossier_code))
-    values = {name: shown_to_people(row[name], zone) for name in STATE_FIELDS}
+    # What mails to accounts put in is not of a dossier: it stays as it is written.
+    values: dict[str, template.Value] = {name: f"{{{{{name}}}}}" for name in PLACEHOLDERS}
+    values |= {name: shown_to_people(row[name], zone) for name in STATE_FIELDS}
     faults: list[str] = []
     rendered: dict[str, str | None] = {}
     parts: tuple[tuple[template.Part, str | None], ...] = (("subject", subject), ("text", text), ("html", html))

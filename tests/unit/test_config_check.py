@@ -408,3 +408,28 @@ def test_a_name_is_one_line_of_text(name: str) -> None:
     (line,) = said(dossier(f'name: "{name}"'))
     assert line.startswith("E-CFG-041 f.yaml:4:38 dossiers.998.name: ")
     assert line.count("\n") == 0
+
+
+PLACEHOLDERS = """\
+mail_groups: {dest_erp_crm: {}}
+mail_templates:
+  interactions_alert: {subject: S, text: "%s"}
+  birthday: {subject: S, text: "{{account.name}} {{today}}"}
+  account_without_movement: {subject: S, text: "%s"}
+monitors: {m: {period_days: 30}}
+"""
+
+
+def test_E17_a_placeholder_must_be_one_of_what_the_mail_is_for() -> None:
+    assert said(dossier("alert_delay_min: 30"), head=PLACEHOLDERS % ("FORM.TOUT", "{{accounts}} {{period_days}}")) == []
+    wrong = said(dossier("alert_delay_min: 30"), head=PLACEHOLDERS % ("{{account.name}}", "{{account.name}}"))
+    assert [one.partition(";")[0] for one in wrong] == [
+        "E-MAIL-083 f.yaml:3:42 mail_templates.interactions_alert.text: unknown field {{account.name}}",
+        "E-MAIL-083 f.yaml:5:48 mail_templates.account_without_movement.text: unknown field {{account.name}}",
+    ]
+
+
+def test_E36_a_preset_that_transfers_to_nobody_is_refused() -> None:
+    errors = said("monitors: {m: {period_days: 30, transfer: true, template: interactions_alert}}\n")
+    assert [one.partition(": ")[0].split()[0] for one in errors] == ["E-CFG-041"]
+    assert errors[0].endswith("transfer without transfer_user; say who gets the accounts")

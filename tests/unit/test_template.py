@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erpcrm_orchestration.domain.errors import InputError
-from erpcrm_orchestration.domain.template import FIELDS, STATE_FIELDS, Part, fields_of, problems, render, unknown_fields
+from erpcrm_orchestration.domain.template import (
+    ACCOUNT_PLACEHOLDERS,
+    FIELDS,
+    MONITOR_PLACEHOLDERS,
+    STATE_FIELDS,
+    Part,
+    fields_of,
+    problems,
+    render,
+    unknown_fields,
+)
 from erpcrm_orchestration.store.schema import interaction_state
 
 ALERT = {"sync_state_label": "Alerte > 30", "dossier_code": "998"}
@@ -144,14 +154,14 @@ def test_fields_are_listed_as_they_are_written() -> None:
 
 
 LITERALS = st.text(st.characters(exclude_characters="%", exclude_categories=["Cs", "Cc"]), max_size=20).filter(
-    lambda text: "FORM." not in text and not text.endswith(tuple("FORM"))
+    lambda text: "FORM." not in text and not text.endswith(tuple("FORM")) and not set(text) & set("{}")
 )
 ANY_VALUE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
 @given(
     before=LITERALS,
-    value=st.one_of(ANY_VALUE, st.sampled_from(["FORM.TOUT", "%x%", "%%", "%", "<b>", "&amp;"])),
+    value=st.one_of(ANY_VALUE, st.sampled_from(["FORM.TOUT", "%x%", "%%", "%", "<b>", "&amp;", "{{x}}"])),
     after=LITERALS,
 )
 def test_case_85_86_whatever_a_value_holds_it_arrives_as_it_is_or_escaped(before: str, value: str, after: str) -> None:
@@ -162,7 +172,7 @@ def test_case_85_86_whatever_a_value_holds_it_arrives_as_it_is_or_escaped(before
     assert unescape(inside.replace("<br>\n", "\n")) == value
 
 
-PIECES = ["FORM.", "form.", "TOUT", "xyz", "%", "%%", "dossier_code", " ", ".", "_", "\0", "é"]
+PIECES = ["{{", "}}", "{", "FORM.", "form.", "TOUT", "xyz", "%", "%%", "dossier_code", " ", ".", "_", "\0", "é"]
 
 
 def refusal(text: str) -> str | None:
@@ -177,3 +187,41 @@ def refusal(text: str) -> str | None:
 def test_case_83_84_a_text_without_problems_is_always_rendered_and_one_with_problems_never(text: str) -> None:
     found: set[str | None] = {str(one) for one in problems(text, where="text")}
     assert refusal(text) in (found or {None})
+
+
+BIRTHDAY = {"account.name": "Zoé & Fils", "account.first_name": "Zoé", "today": "10 mai 2026", "responsible.name": None}
+
+
+def test_E12_placeholders_of_a_greeting_are_replaced_and_escaped_in_the_html_part_only() -> None:
+    text = "Bonjour {{account.first_name}} de {{ Account.Name }}, le {{today}}.{{responsible.name}}"
+    assert render(text, BIRTHDAY, part="text") == "Bonjour Zoé de Zoé & Fils, le 10 mai 2026."
+    assert render("<p>{{account.name}}</p>", BIRTHDAY, part="html") == "<p>Zoé &amp; Fils</p>"
+
+
+def test_case_85_a_placeholder_in_a_value_is_never_expanded() -> None:
+    values = BIRTHDAY | {"account.name": "{{responsible.name}} FORM.TOUT %today%"}
+    assert render("{{account.name}}", values, part="text") == "{{responsible.name}} FORM.TOUT %today%"
+
+
+def test_case_83_an_unknown_placeholder_is_refused_in_the_same_words_as_an_unknown_field() -> None:
+    with pytest.raises(InputError) as caught:
+        render("Hello {{account.nme}}", BIRTHDAY, part="text", where="mail template b text")
+    assert str(caught.value) == ("E-MAIL-083 mail template b text: unknown field {{account.nme}}; did you mean account.name?")
+    assert [one.code for one in problems("{{accounts}} {{}}", where="t", known=ACCOUNT_PLACEHOLDERS)] == ["E-MAIL-083"] * 2
+    assert problems("{{accounts}} {{ period_days }}", where="t", known=MONITOR_PLACEHOLDERS) == ()
+    assert unknown_fields("{{account.name}} {{sync_state}}") == ("account.name",)
+    assert fields_of("{{account.name}} %%") == ("{{account.name}}",)
+
+
+@pytest.mark.parametrize("text", ["{", "{{", "}}", "{account.name}", "{{account.name}", "@media print { a { b: c } }"])
+def test_braces_that_close_no_name_are_plain_text(text: str) -> None:
+    assert render(text, BIRTHDAY, part="text") == text
+
+
+def test_E37_a_list_becomes_lines_of_a_text_a_list_of_HTML_and_one_line_of_a_subject() -> None:
+    values = {"accounts": ["K1 Zoé & Fils", "K2 <b>"]}
+    assert render("{{accounts}}", values, part="text") == "- K1 Zoé & Fils\n- K2 <b>"
+    assert render("{{accounts}}", values, part="html") == "<ul>\n<li>K1 Zoé &amp; Fils</li>\n<li>K2 &lt;b&gt;</li>\n</ul>"
+    assert render("{{accounts}}", values, part="subject") == "K1 Zoé & Fils, K2 <b>"
+    with pytest.raises(InputError, match=r"^E-MAIL-078 subject: \{\{accounts\}\} contains control character U\+000A; "):
+        render("{{accounts}}", {"accounts": ["a\nb"]}, part="subject")
