@@ -16,6 +16,7 @@ from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorKind
 from erpcrm_orchestration.domain.routine import NewOrder, Order
 from erpcrm_orchestration.domain.routine_settings import Audience, AudienceKind, RoutineSettings
+from erpcrm_orchestration.services import routine
 from erpcrm_orchestration.services.order import schedule, take_due
 from erpcrm_orchestration.services.routine import RoutineRun, execute
 from erpcrm_orchestration.services.routines import routine_of
@@ -39,11 +40,11 @@ class RoutineCompany:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
-    def founded(self, code: str = DOSSIER, **settings: Any) -> RoutineCompany:
+    def founded(self, code: str = DOSSIER, time_zone: str = "Europe/Paris", **settings: Any) -> RoutineCompany:
         """Store a dossier whose ERP is integrated."""
         routines = RoutineSettings(**{"erp_system": ERP, **settings})
         definition = adapter(RoutineSettings).dump_python(routines, mode="json")
-        Company(self.engine, self.clock).dossier(code, routines=definition, time_zone="Europe/Paris")
+        Company(self.engine, self.clock).dossier(code, routines=definition, time_zone=time_zone)
         self.connect(ERP, code)
         return self
 
@@ -104,6 +105,25 @@ class RoutineCompany:
     def run(self, number: int, run_id: str = "run-1", **how: Any) -> Order:
         """Execute one order as a run does."""
         return execute(self.engine, number, routine_of, RoutineRun(self.clock, self.environment, run_id, **how)).order
+
+    def begun(self, number: int, run_id: str, *, prepared: bool = False) -> Order:
+        """Let a run begin an order, and prepare it if wished, and no more."""
+        run = RoutineRun(self.clock, self.environment, run_id)
+        order = routine._begin(self.engine, number, run).order
+        return routine._prepare(self.engine, order, routine_of(order.program), run) if prepared else order
+
+    def cut_off(self, number: int, run_id: str, *, after_accounts: int) -> Order:
+        """Let a run end in the middle, as a kill does: what it committed stays."""
+        order = self.begun(number, run_id, prepared=True)
+        run = RoutineRun(self.clock, self.environment, run_id)
+        if after_accounts:
+            order, _ = routine._slice(self.engine, order, routine_of(order.program), run, after_accounts)
+        return order
+
+    def refuse_complement_of(self, account: int) -> None:
+        """Let the database refuse what would be written of one account."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE automation.account_complement ADD CHECK (customer_id <> {account:d})"))
 
     def executed(self, program: str, **wanted: Any) -> Order:
         """Schedule an order for now and execute it."""

@@ -49,6 +49,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fetch": ("fetch:fetch_command", "Fetch one record of a system."),
     "work": ("work:app", "Requests of ours to the systems: list, requeue."),
     "connections": ("connections:app", "The connections to other systems: list, resume, drift."),
+    "order": ("order:app", "Execution orders of background routines: add, list, show, cancel, retry, programs."),
+    "audience": ("routines:audience", "The audiences of routines: preview."),
+    "classes": ("routines:classes", "The class transition rules: simulate."),
     "mapping": ("mapping:app", "Words and units of the systems: worklist, set, list, remove, ratio."),
 }
 """Name -> where it is, and its line in the list of commands: the beginning of what its own help says."""

@@ -25,7 +25,7 @@ from erpcrm_orchestration.services.programs import known_programs
 from erpcrm_orchestration.store import configuration, routine_settings
 from erpcrm_orchestration.store import order as store
 from erpcrm_orchestration.store.audit import AuditRow, record_changes
-from erpcrm_orchestration.store.dossier import require_dossier
+from erpcrm_orchestration.store.dossier import require_code, require_dossier
 from erpcrm_orchestration.store.routine import list_results
 
 AT_ONCE = 500
@@ -250,6 +250,26 @@ def lost(engine: sa.Engine, runs: Mapping[str, RunState], *, clock: Clock) -> li
                 else:
                     store.reopen(connection, order)
     return given_up
+
+
+def listed(engine: sa.Engine, dossier_code: str | None, state: str | None, *, limit: int) -> list[Order]:
+    """Return orders, the newest first; raise InputError E-CLI-057 for an unknown dossier."""
+    with engine.connect() as connection:
+        return store.list_orders(connection, dossier_code=require_code(connection, dossier_code), state=state, limit=limit)
+
+
+def local_time(engine: sa.Engine, dossier_code: str, day: date | None, hour: time | None, *, clock: Clock) -> datetime | None:
+    """Return the instant of a day and an hour of a dossier; without a day it is today, without both None: at once.
+
+    A day without an hour begins the day, or is now when it is today. Raises InputError E-CLI-057.
+    """
+    with engine.connect() as connection:
+        zone = require_dossier(connection, dossier_code).time_zone
+    now = clock.now()
+    today = now.astimezone(ZoneInfo(zone)).date()
+    if hour is None and day in {None, today}:
+        return None
+    return local_instant(datetime.combine(day or today, hour or time(0)), zone)
 
 
 def details(engine: sa.Engine, order_number: int) -> tuple[Order, list[dict[str, Any]]]:

@@ -151,14 +151,11 @@ def give_batch(connection: sa.Connection, batches: Mapping[Key, str], *, now: da
     """Note for each order the request that was made for it."""
     if not batches:
         return
-    keys = sa.func.unnest(
-        sa.literal([number for _, number in batches], sa.ARRAY(sa.BigInteger)),
-        sa.literal(list(batches.values()), sa.ARRAY(sa.Text)),
-    ).table_valued("order_number", "batch")
     connection.execute(
         sa.update(execution_order)
-        .where(columns.order_number == keys.c.order_number)
-        .values(batch=keys.c.batch, requested_at=now)
+        .where(columns.order_number == sa.bindparam("number"))
+        .values(batch=sa.bindparam("request"), requested_at=now),
+        [{"number": number, "request": batch} for (_, number), batch in batches.items()],
     )
 
 

@@ -1,8 +1,8 @@
 -- The orders that may start now, oldest first: due, their dossier and server active, their parent done, and no other order of
--- the same program and dossier running, requested, or due before them. Another claimer's are left out.
+-- the same program and dossier running or requested. Orders without a server have the room that dagster.yaml gives all runs.
 SELECT
     o.dossier_code, o.order_number, o.program, o.server_code,
-    coalesce(s.capacity, 1) AS capacity,
+    coalesce(s.capacity, 4) AS capacity,
     coalesce(s.definition -> 'tags', '{}'::jsonb) AS tags,
     (SELECT count(DISTINCT b.batch)
      FROM automation.execution_order b
