@@ -14,6 +14,8 @@ from erpcrm_orchestration.services.routine import RoutineRun, fail
 
 SERVER_TAG = "erpcrm/server"
 """Names the server of a run's orders."""
+SLOT_TAG = "erpcrm/server_slot"
+"""Names the place on it that the run has; dagster.yaml lets one run at a time have each."""
 
 
 @dg.sensor(
@@ -40,7 +42,7 @@ def order_due_sensor(
 def _run_request(request: order.OrderRequest) -> dg.RunRequest:
     tags = {BATCH_TAG: request.batch, "orders": str(len(request.orders)), **request.tags}
     if request.server_code is not None:
-        tags[SERVER_TAG] = request.server_code
+        tags |= {SERVER_TAG: request.server_code, SLOT_TAG: f"{request.server_code}/{request.slot}"}
     numbers = [number for _, number in request.orders]
     return dg.RunRequest(
         run_key=request.batch,

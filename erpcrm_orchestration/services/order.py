@@ -11,19 +11,19 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain import template
 from erpcrm_orchestration.domain.agenda import next_order_at
 from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Dossier
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState, Origin, missing_parameters, program_of
+from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState, Origin, program_of
 from erpcrm_orchestration.domain.routine_settings import Agenda
 from erpcrm_orchestration.domain.schedule import local_instant
 from erpcrm_orchestration.services.ledger import ATTEMPTS, LAUNCH_PATIENCE, RunState
+from erpcrm_orchestration.services.order_parameters import checked_parameters
 from erpcrm_orchestration.services.programs import known_programs
-from erpcrm_orchestration.store import configuration, routine_settings
 from erpcrm_orchestration.store import order as store
+from erpcrm_orchestration.store import routine_settings
 from erpcrm_orchestration.store.audit import AuditRow, record_changes
 from erpcrm_orchestration.store.dossier import require_code, require_dossier
 from erpcrm_orchestration.store.routine import list_results
@@ -34,11 +34,12 @@ AT_ONCE = 500
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """One run to ask Dagster for: its orders, one after the other, and the tags that take it to its server."""
+    """One run to ask Dagster for: its orders, its place on their server, and the tags that take it there."""
 
     batch: str
     orders: tuple[store.Key, ...]
     server_code: str | None
+    slot: int
     tags: Mapping[str, str]
 
 
@@ -53,8 +54,8 @@ def schedule(engine: sa.Engine, new: NewOrder, *, clock: Clock) -> int:
         dossier = require_dossier(connection, new.dossier_code)
         program = program_of(new.program, known_programs())
         new = replace(new, program=program.code, server_code=new.server_code or dossier.routines.server)
+        new = checked_parameters(connection, new)
         _require_references(connection, new)
-        _require_parameters(connection, new)
         at = _scheduled_at(connection, new, dossier, now)
         summary = program.summary if new.summary is None else new.summary
         number = store.insert_order(connection, new, scheduled_at=at, summary=summary, origin=Origin.PERSON, now=now)
@@ -100,28 +101,6 @@ def _require_references(connection: sa.Connection, new: NewOrder) -> None:
             raise InputError("E-ORD-008", "parent", f"{parent.label} is cancelled", "it never becomes DONE")
 
 
-def _require_parameters(connection: sa.Connection, new: NewOrder) -> None:
-    program = known_programs()[new.program]
-    unknown = sorted(new.parameters.keys() - program.parameters.keys())
-    if unknown:
-        raise InputError(
-            "E-ORD-005", unknown[0], f"{program.code} has no such parameter", did_you_mean(unknown[0], program.parameters)
-        )
-    missing = missing_parameters(program, new.parameters)
-    if missing:
-        raise InputError("E-ORD-005", program.code, f"no {' and no '.join(missing)}", "give it: the routine needs it")
-    if code := new.parameters.get("template"):
-        known = configuration.load_mail_templates(connection)
-        if code not in known:
-            raise InputError("E-ORD-005", "template", f"no mail template {code!a}", did_you_mean(code, known))
-    if subject := new.parameters.get("subject"):
-        for fault in template.problems(subject, where="subject"):
-            raise fault
-    if (code := new.parameters.get("monitor")) and routine_settings.load_one(connection, "monitors", code) is None:
-        known_monitors = routine_settings.load(connection, "monitors")
-        raise InputError("E-ORD-005", "monitor", f"no preset {code!a}", did_you_mean(code, known_monitors))
-
-
 @dataclass(frozen=True)
 class Backfill:
     """A routine to be executed for dossiers now, as if it were `on_date`; None is today."""
@@ -148,8 +127,8 @@ def order_backfill(engine: sa.Engine, dossier_codes: Sequence[str], wanted: Back
                 code, wanted.program, "backfill", audience=wanted.audience, parameters=wanted.parameters,
                 dry_run=wanted.dry_run, email=wanted.email, summary=wanted.email is not None,
             )  # fmt: skip
+            new = checked_parameters(connection, new)
             _require_references(connection, new)
-            _require_parameters(connection, new)
             at = now if wanted.on_date is None else _noon(wanted.on_date, dossier)
             if at > now and wanted.on_date != now.astimezone(ZoneInfo(dossier.time_zone)).date():
                 raise InputError("E-ORD-003", "on_date", f"{wanted.on_date} is to come", "give today or a past date")
@@ -197,7 +176,8 @@ def take_due(engine: sa.Engine, *, clock: Clock) -> list[OrderRequest]:
     now = clock.now()
     with engine.begin() as connection:
         requests = _requests(store.lock_due(connection, now=now, limit=AT_ONCE))
-        store.give_batch(connection, {key: one.batch for one in requests for key in one.orders}, now=now)
+        for one in requests:
+            store.give_batch(connection, one.orders, one.batch, one.slot, now=now)
         failpoint("orders_before_commit")
     failpoint("orders_after_commit")
     return requests
@@ -214,10 +194,11 @@ def _requests(due: Sequence[store.Due]) -> list[OrderRequest]:
             servers.setdefault(one.server_code, []).append(one)
     requests = []
     for code, orders in servers.items():
-        room = max(0, orders[0].capacity - orders[0].open_batches)
-        hands = [orders[start::room] for start in range(min(room, len(orders)))]
+        room = [slot for slot in range(1, orders[0].capacity + 1) if slot not in orders[0].taken_slots]
+        hands = {slot: orders[start :: len(room)] for start, slot in enumerate(room[: len(orders)])}
         requests += [
-            OrderRequest(f"order-{uuid.uuid4()}", tuple(one.key for one in hand), code, orders[0].tags) for hand in hands
+            OrderRequest(f"order-{uuid.uuid4()}", tuple(one.key for one in hand), code, slot, orders[0].tags)
+            for slot, hand in hands.items()
         ]
     return requests
 

@@ -120,14 +120,14 @@ def list_orders(
 
 @dataclass(frozen=True)
 class Due:
-    """An order that may start now; `open_batches` are the runs that its server has, of `capacity`."""
+    """An order that may start now; its server has `capacity` places for runs, numbered from 1, of which some are taken."""
 
     key: Key
     program: str
     server_code: str | None
     capacity: int
     tags: Mapping[str, str]
-    open_batches: int
+    taken_slots: frozenset[int]
 
 
 def lock_due(connection: sa.Connection, *, now: datetime, limit: int) -> list[Due]:
@@ -141,21 +141,18 @@ def lock_due(connection: sa.Connection, *, now: datetime, limit: int) -> list[Du
             row.server_code,
             row.capacity,
             row.tags,
-            row.open_batches,
+            frozenset(row.taken_slots),
         )
         for row in rows
     ]
 
 
-def give_batch(connection: sa.Connection, batches: Mapping[Key, str], *, now: datetime) -> None:
-    """Note for each order the request that was made for it."""
-    if not batches:
-        return
+def give_batch(connection: sa.Connection, keys: Sequence[Key], batch: str, slot: int, *, now: datetime) -> None:
+    """Note the request that was made for these orders, and the place that its run has."""
     connection.execute(
         sa.update(execution_order)
-        .where(columns.order_number == sa.bindparam("number"))
-        .values(batch=sa.bindparam("request"), requested_at=now),
-        [{"number": number, "request": batch} for (_, number), batch in batches.items()],
+        .where(columns.order_number.in_([number for _, number in keys]))
+        .values(batch=batch, slot=slot, requested_at=now)
     )
 
 
@@ -244,6 +241,7 @@ def reopen(connection: sa.Connection, order: Order) -> None:
             attempt=columns.attempt + 1,
             batch=None,
             requested_at=None,
+            slot=None,
             run_id=None,
             ended_at=None,
             failure=None,
@@ -256,7 +254,7 @@ def free_batch(connection: sa.Connection, batch: str, *, but: Collection[int] = 
     return connection.execute(
         sa.update(execution_order)
         .where(columns.batch == batch, columns.state == OrderState.PENDING, columns.order_number.not_in(list(but)))
-        .values(batch=None, requested_at=None)
+        .values(batch=None, slot=None, requested_at=None)
     ).rowcount
 
 
@@ -265,7 +263,7 @@ def free_order(connection: sa.Connection, order_number: int) -> None:
     connection.execute(
         sa.update(execution_order)
         .where(columns.order_number == order_number, columns.state == OrderState.PENDING)
-        .values(batch=None, requested_at=None)
+        .values(batch=None, slot=None, requested_at=None)
     )
 
 

@@ -65,6 +65,7 @@ execution_order = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
     sa.Column("batch", sa.Text),
     sa.Column("requested_at", Instant),
+    sa.Column("slot", sa.Integer),
     sa.Column("run_id", sa.Text),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("started_at", Instant),
@@ -85,7 +86,7 @@ execution_order = sa.Table(
     _one_of("origin", "PERSON", "AGENDA", "BACKFILL"),
     sa.CheckConstraint("depends_on < order_number", name="parent_is_older"),
     sa.CheckConstraint("attempt >= 1", name="attempt_range"),
-    sa.CheckConstraint("(batch IS NULL) = (requested_at IS NULL)", name="batch_has_instant"),
+    sa.CheckConstraint("(batch IS NULL) = (requested_at IS NULL) AND (batch IS NULL) = (slot IS NULL)", name="batch_is_whole"),
     sa.CheckConstraint("state <> 'RUNNING' OR (run_id IS NOT NULL AND started_at IS NOT NULL)", name="running_has_run"),
     sa.CheckConstraint("(state IN ('DONE', 'FAILED', 'CANCELLED')) = (ended_at IS NOT NULL)", name="ended_has_instant"),
     sa.CheckConstraint("(state = 'FAILED') = (failure IS NOT NULL)", name="failed_has_reason"),
@@ -113,7 +114,8 @@ execution_order = sa.Table(
     sa.Index("execution_order_dossier_code_program_idx", "dossier_code", "program", "order_number"),
     schema="automation",
 )
-"""Orders to execute a routine. An order is its own ledger row: `batch` names the request for a run that was made for it.
+"""Orders to execute a routine. An order is its own ledger row: `batch` names the request for a run that was made for it, and
+`slot` which of the places of its server that run has.
 
 `account_after`: every account up to this id was handled; it is written with what was done, so that another attempt goes on
 there. The counts are of all attempts together.

@@ -4,10 +4,11 @@ SELECT
     o.dossier_code, o.order_number, o.program, o.server_code,
     coalesce(s.capacity, 4) AS capacity,
     coalesce(s.definition -> 'tags', '{}'::jsonb) AS tags,
-    (SELECT count(DISTINCT b.batch)
-     FROM automation.execution_order b
-     WHERE b.state IN ('PENDING', 'RUNNING') AND b.batch IS NOT NULL AND b.server_code IS NOT DISTINCT FROM o.server_code
-    ) AS open_batches
+    ARRAY(
+        SELECT DISTINCT b.slot
+        FROM automation.execution_order b
+        WHERE b.state IN ('PENDING', 'RUNNING') AND b.batch IS NOT NULL AND b.server_code IS NOT DISTINCT FROM o.server_code
+    ) AS taken_slots
 FROM automation.execution_order o
 JOIN hub.dossier d ON d.dossier_code = o.dossier_code AND d.active
 LEFT JOIN automation.server s ON s.server_code = o.server_code

@@ -99,6 +99,7 @@ def _create_orders() -> None:
         sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
         sa.Column("batch", sa.Text(), nullable=True),
         sa.Column("requested_at", Instant, nullable=True),
+        sa.Column("slot", sa.Integer(), nullable=True),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("started_at", Instant, nullable=True),
@@ -123,7 +124,10 @@ def _create_orders() -> None:
         sa.CheckConstraint(
             "state IN ('PENDING', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name=op.f("execution_order_state_known_check")
         ),
-        sa.CheckConstraint("(batch IS NULL) = (requested_at IS NULL)", name=op.f("execution_order_batch_has_instant_check")),
+        sa.CheckConstraint(
+            "(batch IS NULL) = (requested_at IS NULL) AND (batch IS NULL) = (slot IS NULL)",
+            name=op.f("execution_order_batch_is_whole_check"),
+        ),
         sa.CheckConstraint(
             "account_after >= 0 AND changed >= 0 AND unchanged >= 0 AND skipped >= 0 AND errors >= 0",
             name=op.f("execution_order_counts_range_check"),
