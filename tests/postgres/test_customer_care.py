@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.demo.care import KNOWN, USERS, CustomerCare
 from erpcrm_orchestration.demo.crm_api import Crm
 from erpcrm_orchestration.demo.erp_api import Erp
-from erpcrm_orchestration.demo.message import Json
+from erpcrm_orchestration.demo.message import Json, Request
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.entity import ENTITIES
@@ -144,6 +145,25 @@ def test_invoices_credit_notes_and_quotations_of_the_erp_are_documents_of_their_
     }
     lines = house.company.rows("hub.document_line")
     assert [(line["product_id"], line["quantity"], line["total"]) for line in lines] == [(product, 2, Decimal("25.00"))] * 4
+
+
+def test_the_erp_lists_its_documents_together_and_apart(house: House) -> None:
+    customer = house.erp.add_customer("Ana")["id"]
+    for kind in ("invoice", "quotation", "credit_note"):
+        house.erp.add_document(kind, customer, [])
+
+    def listed(papers: str, **query: str) -> list[str]:
+        request = Request("GET", f"/api/v1/{papers}", query, {"x-api-key": "erp_demo"})
+        return [one["type"] for one in json.loads(house.erp.answer(request).body)["items"]]
+
+    assert listed("documents") == ["invoice", "quotation", "credit_note"]
+    assert (listed("invoices"), listed("quotations")) == (["invoice", "credit_note"], ["quotation"])
+    assert (listed("invoices", type="credit_note"), listed("quotations", type="invoice")) == (["credit_note"], [])
+    statuses = [
+        house.erp.answer(Request("GET", f"/api/v1/{papers}/2", {}, {"x-api-key": "erp_demo"})).status
+        for papers in ("documents", "quotations", "invoices")
+    ]
+    assert statuses == [200, 200, 404]
 
 
 def test_an_order_of_the_erp_that_is_invoiced_and_paid_is_a_paid_invoice(house: House) -> None:
