@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.connection import Connection, Connector, ConnectorKind
-from erpcrm_orchestration.domain.routine import NewOrder, Order
+from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState
 from erpcrm_orchestration.domain.routine_settings import Audience, AudienceKind, RoutineSettings
 from erpcrm_orchestration.services import routine
 from erpcrm_orchestration.services.order import schedule, take_due
@@ -42,11 +42,24 @@ class RoutineCompany:
 
     def founded(self, code: str = DOSSIER, time_zone: str = "Europe/Paris", **settings: Any) -> RoutineCompany:
         """Store a dossier whose ERP is integrated."""
+        Company(self.engine, self.clock).dossier(code, time_zone=time_zone)
+        return self.settled(code, **settings)
+
+    def settled(self, code: str, **settings: Any) -> RoutineCompany:
+        """Let the ERP of a dossier that is there be integrated."""
         routines = RoutineSettings(**{"erp_system": ERP, **settings})
         definition = adapter(RoutineSettings).dump_python(routines, mode="json")
-        Company(self.engine, self.clock).dossier(code, routines=definition, time_zone=time_zone)
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.update(schema.dossier).where(schema.dossier.c.dossier_code == code).values(routines=definition)
+            )
         self.connect(ERP, code)
         return self
+
+    def state(self, number: int) -> OrderState:
+        """Return the state of an order."""
+        with self.engine.connect() as connection:
+            return orders.read_order(connection, number).state
 
     def connect(self, system: str, code: str = DOSSIER) -> None:
         """Store an active connection to a system."""

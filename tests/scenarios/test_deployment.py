@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import shlex
@@ -9,10 +11,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as wall
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ import pytest
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.routine import OrderState
+from erpcrm_orchestration.domain.routine_settings import Server
 from erpcrm_orchestration.domain.schedule import Window, ticks_between
-from erpcrm_orchestration.store import schema
+from erpcrm_orchestration.store import routine_schema, schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine
 from erpcrm_orchestration.store.ledger import request_refresh
@@ -31,6 +36,7 @@ from tests.board_house import signed_in
 from tests.company import Company
 from tests.integrated_company import CREDENTIALS
 from tests.mailbox import running_mailbox
+from tests.routine_company import RoutineCompany
 from tests.scenarios.orders_flow import LATE, MEMBERS, add_late_dossier, flowing, ledger_of
 from tests.scenarios.running_deployment import ERPCRM, RunningDeployment, clean_environment, processes_of, wait_for
 
@@ -104,14 +110,14 @@ def lease_holders(company: Company) -> set[str]:
     return {row.holder for row in company.rows(schema.lease) if row.holder}
 
 
-def materialized(deployment: RunningDeployment) -> set[str]:
-    """Return the dossiers whose state the UI shows as materialised."""
+def materialized(deployment: RunningDeployment, asset: Sequence[str] = STATE) -> set[str]:
+    """Return the dossiers whose state, or another asset, the UI shows as materialised."""
     query = """query Partitions($key: AssetKeyInput!) {
       assetNodeOrError(assetKey: $key) {
         ... on AssetNode { assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions } } }
       }
     }"""
-    found = deployment.ask(query, key={"path": STATE})["assetNodeOrError"]["assetPartitionStatuses"]
+    found = deployment.ask(query, key={"path": list(asset)})["assetNodeOrError"]["assetPartitionStatuses"]
     return set(found["materializedPartitions"])
 
 
@@ -144,7 +150,7 @@ def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_re
     # The other schedules run every five minutes and every night.
     rare = {"observe_supervision_schedule", "purge_expired_schedule", "reconcile_schedule"}
     assert {name for name, ticks in found.items() if not ticks} <= rare
-    assert len(found) == 12
+    assert len(found) == 13
     assert {row.state for row in company.rows(schema.tick)} <= {"RAN", "REQUESTED", "SKIPPED"}
 
     def succeeded() -> bool:
@@ -154,7 +160,8 @@ def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_re
     wait_for(succeeded, 60, "the first sweep ends well: it tells Dagster before it ends")
 
 
-def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: RunningDeployment) -> None:
+def backfilled(deployment: RunningDeployment, asset: list[str], dossiers: list[str], **more: Any) -> str:
+    """Launch a backfill as the UI does, wait until it ends well, and return its id."""
     mutation = """mutation Backfill($params: LaunchBackfillParams!) {
       launchPartitionBackfill(backfillParams: $params) {
         __typename
@@ -162,7 +169,7 @@ def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: Ru
         ... on PythonError { message }
       }
     }"""
-    params = {"assetSelection": [{"path": STATE}], "partitionNames": ["210", "998"], "title": "two dossiers"}
+    params = {"assetSelection": [{"path": asset}], "partitionNames": dossiers, "title": "two dossiers", **more}
     launched = deployment.ask(mutation, params=params)["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     query = """query Backfill($id: String!) {
@@ -174,8 +181,13 @@ def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: Ru
         return found if found not in {"REQUESTED", "IN_PROGRESS"} else None
 
     assert wait_for(status, 120, "the backfill ends") == "COMPLETED_SUCCESS"
+    return str(launched["backfillId"])
+
+
+def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: RunningDeployment) -> None:
+    launched = backfilled(deployment, STATE, ["210", "998"])
     assert {"210", "998"} <= materialized(deployment)
-    assert {run["status"] for run in deployment.runs(dagster_backfill=launched["backfillId"])} == {"SUCCESS"}
+    assert {run["status"] for run in deployment.runs(dagster_backfill=launched)} == {"SUCCESS"}
 
 
 def test_a_dossier_is_materialised_by_dagsters_own_command_in_the_environment_that_erpcrm_env_prints(
@@ -205,6 +217,41 @@ def test_several_people_who_ask_for_the_same_refresh_at_once_get_one_run(
     requests = company.rows(schema.refresh_request)
     assert [(row.dossier_code, row.state) for row in requests] == [("450", "DONE")]
     assert len(deployment.runs(erpcrm_batch=requests[0].batch)) == 1
+
+
+def test_E46_an_order_is_scheduled_at_once_and_runs_in_the_background_on_its_server(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    """The command ends while the routine cannot even begin; the sensor starts the order, and its run ends it as DONE."""
+    routines = RoutineCompany(company.engine, company.clock).settled("998")
+    routines.configure("servers", Server("night"))
+    routines.account("K1", dossier="998")
+    with company.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE automation.account_complement IN EXCLUSIVE MODE"))
+        ordered = deployment.command("order", "add", "crm338", "--dossier", "998", "--server", "night")
+        assert (ordered.returncode, ordered.stderr) == (0, "")
+        number = int(ordered.stdout.split()[1].rstrip(":"))
+        wait_for(lambda: routines.state(number) is OrderState.RUNNING, 90, "the order runs")
+    wait_for(lambda: routines.state(number) is OrderState.DONE, 60, "the order is done")
+    (run,) = deployment.runs(erpcrm_server="night")
+    tags = {one["key"]: one["value"] for one in run["tags"]}
+    assert tags["erpcrm/server_slot"] == "night/1"
+    assert json.loads(deployment.command("order", "list", "--json").stdout)[0]["changed"] == 1
+    assert "998" in materialized(deployment, ["automation", "account_complement"])
+
+
+def test_a_routine_is_backfilled_from_the_ui_for_chosen_dossiers_and_a_past_date(
+    company: Company, deployment: RunningDeployment
+) -> None:
+    routines = RoutineCompany(company.engine, company.clock, _ids=itertools.count(100))
+    for code in ("210", "450"):
+        account = routines.settled(code).account("K1", dossier=code)
+        routines.invoice(account, date(2026, 1, 10), "100", dossier=code)
+        routines.invoice(account, date(2026, 4, 10), "50", dossier=code)
+    config = {"ops": {"automation__account_complement": {"config": {"on_date": "2026-03-01"}}}}
+    backfilled(deployment, ["automation", "account_complement"], ["210", "450"], runConfigData=config)
+    found = [row for row in routines.rows(routine_schema.account_complement) if row.dossier_code in {"210", "450"}]
+    assert [(row.accumulated_value, row.days_since_last_purchase) for row in found] == [(Decimal(100), 50)] * 2
 
 
 def test_dagster_is_behind_the_board_read_only_for_viewers_full_for_operators_and_shut_for_everybody_else(
