@@ -22,6 +22,7 @@ from benchmarks import (
     q8_history,
     q9_memory,
     q10_board,
+    q11_routines,
 )
 from benchmarks.measure import Ratio, machine
 
@@ -35,6 +36,7 @@ LINES: dict[str, Callable[..., list[Ratio]]] = {
     "Q8": q8_history.run,
     "Q9": q9_memory.run,
     "Q10": q10_board.run,
+    "Q11": q11_routines.run,
 }
 
 
