@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from babel import Locale
-from babel.dates import TIMEDELTA_UNITS, format_datetime, format_timedelta
+from babel import Locale, UnknownLocaleError
+from babel.dates import TIMEDELTA_UNITS, format_date, format_datetime, format_timedelta
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
@@ -78,6 +78,30 @@ def _number(language: Language, value: int) -> str:
 def _instant(language: Language, local: datetime) -> str:
     offset = local.strftime("%z")
     return f"{format_datetime(local, 'medium', tzinfo=local.tzinfo, locale=language.value)} {offset[:3]}:{offset[3:]}"
+
+
+def day_in_words(day: date, *languages: str | None) -> str:
+    """Return a day as `10 mai 2026` in the first of these languages that there is, ours or not; English when there is none."""
+    return next((_day(day, one) for one in languages if one and _is_language(one)), _day(day, Language.EN.value))
+
+
+@lru_cache(maxsize=1000)
+def _day(day: date, language: str) -> str:
+    return format_date(day, "long", locale=_locale(language))
+
+
+@lru_cache(maxsize=1000)
+def _is_language(code: str) -> bool:
+    try:
+        _locale(code)
+    except (ValueError, UnknownLocaleError):
+        return False
+    return True
+
+
+def _locale(code: str) -> Locale:
+    """Return the locale of `fr`, `fr_FR` or `pt-BR.UTF-8`; raise ValueError or UnknownLocaleError when there is none."""
+    return Locale.parse(code.strip().partition(".")[0].replace("-", "_"))
 
 
 def _floored(length: timedelta) -> timedelta:
