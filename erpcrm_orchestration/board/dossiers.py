@@ -36,7 +36,7 @@ from erpcrm_orchestration.store.widget_page import (
 from erpcrm_orchestration.widget_words import labels, shown, state_in_words
 
 SPARK_DAYS = 7
-CARDS_KEPT = 4096
+CARDS_KEPT = 2048
 """The values of so many cards are kept as they were last written, each for one language; about four kilobytes each."""
 
 api = APIRouter(prefix="/api/v1", tags=["dossiers"])
