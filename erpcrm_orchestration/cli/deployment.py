@@ -73,6 +73,8 @@ class Deployment:
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_PG_URL": self.dagster_database.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
             "ERPCRM_HOME": str(self.home),
+            # Mails of orders say where their order and its run are seen.
+            "ERPCRM_BOARD_URL": self.url,
             # A run over many dossiers plans one event for its partitions and writes materialisations in batches.
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
             "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
@@ -104,7 +106,6 @@ class Deployment:
 
     def _board(self, environment: Mapping[str, str]) -> Child:
         added = {
-            "ERPCRM_BOARD_URL": self.url,
             "ERPCRM_DAGSTER_URL": f"http://127.0.0.1:{self.dagster_port}",
             "ERPCRM_DAGSTER_READ_URL": f"http://127.0.0.1:{self.dagster_read_port}",
         }

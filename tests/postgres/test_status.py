@@ -343,7 +343,8 @@ def test_before_the_first_evaluation_the_display_says_so(engine: sa.Engine, caps
 
 def extracted() -> set[str]:
     found: set[str] = set()
-    sources = [PACKAGE / "widget_words.py", *(PACKAGE / "cli").glob("*.py"), *(PACKAGE / "board").rglob("*.py")]
+    sources = [*PACKAGE.glob("*_words.py"), PACKAGE / "services" / "order_summary.py"]
+    sources += [*(PACKAGE / "cli").glob("*.py"), *(PACKAGE / "board").rglob("*.py")]
     for method, files in (("python", sources), ("jinja2", (PACKAGE / "board" / "templates").rglob("*.html"))):
         for file in files:
             found |= {str(message[1]) for message in extract_from_file(method, file, keywords={"_": None, "gettext": None})}
