@@ -10,15 +10,13 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.routine import Counts, Order
 from erpcrm_orchestration.domain.routine_settings import ClassRule
-from erpcrm_orchestration.services.connectors import connected
-from erpcrm_orchestration.services.outbound import plan, targets_of
 from erpcrm_orchestration.services.routine import RoutineRun
+from erpcrm_orchestration.services.routine_outbound import tell_of_accounts
 from erpcrm_orchestration.store import class_move as store
 from erpcrm_orchestration.store.class_move import Move
 from erpcrm_orchestration.store.dossier import require_dossier
 from erpcrm_orchestration.store.routine_settings import load
 
-CAUSE = "class_transition"
 AT_ONCE = 1_000
 """So many accounts are loaded at a time to plan what other systems are told of them."""
 MOST_DAYS = 400
@@ -40,9 +38,7 @@ class ClassTransition:
         store.judge_scope(connection, order, rules_on(connection, order.run_date))
         counts = store.apply_moves(connection, order, now=now)
         if not order.dry_run and counts.changed:
-            targets = targets_of(connected(connection, [order.dossier_code]), "customer")
-            for ids in store.moved_accounts(connection, at_once=AT_ONCE) if targets else ():
-                plan(connection, targets, "customer", ids, cause=CAUSE, now=now)
+            tell_of_accounts(connection, order, store.moved_accounts(connection, at_once=AT_ONCE), now=now)
         return counts
 
     def finish(self, connection: sa.Connection, order: Order, run: RoutineRun) -> None:

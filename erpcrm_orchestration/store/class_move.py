@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +14,9 @@ from erpcrm_orchestration.domain.routine import Counts, Order
 from erpcrm_orchestration.domain.routine_settings import ClassRule
 from erpcrm_orchestration.store.configuration import adapter
 from erpcrm_orchestration.store.engine import load_sql, run_script
-from erpcrm_orchestration.store.routine import work_set_based
+from erpcrm_orchestration.store.routine import scope_bounds, work_set_based
+
+LAST_ID = 2**63 - 1
 
 class_move = sa.table(
     "class_move",
@@ -37,9 +39,10 @@ class Move:
 def judge_scope(connection: sa.Connection, order: Order, rules: Sequence[ClassRule]) -> None:
     """Put into `class_move` what the rules do with the accounts in `scope` on the order's run date."""
     run_script(connection, "class_tables")
-    of_order = {"dossier_code": order.dossier_code, "run_date": order.run_date}
-    connection.execute(load_sql("fill_class_now"), {**of_order, "time_zone": order.time_zone})
-    _judge(connection, order.dossier_code, order.run_date, rules)
+    bounds = scope_bounds(connection, order)
+    of_order = {"dossier_code": order.dossier_code, "run_date": order.run_date, "time_zone": order.time_zone}
+    connection.execute(load_sql("fill_class_now"), of_order | bounds)
+    _judge(connection, order.dossier_code, order.run_date, rules, bounds)
 
 
 def apply_moves(connection: sa.Connection, order: Order, *, now: datetime) -> Counts:
@@ -69,15 +72,18 @@ def simulate(
     )
     for day in days:
         valid = [one for one in rules if one.holds_on(day)]
-        _judge(connection, dossier_code, day, valid)
+        _judge(connection, dossier_code, day, valid, {"first": 0, "last": LAST_ID})
         moves = connection.execute(sa.select(class_move).where(class_move.c.fault.is_(None)).order_by(class_move.c.customer_id))
         yield from (Move(day, row.customer_id, row.from_class, row.to_class, row.rule_code, row.metric_value) for row in moves)
         connection.execute(load_sql("carry_class_moves"), {"run_date": day})
         connection.execute(sa.delete(class_move))
 
 
-def _judge(connection: sa.Connection, dossier_code: str, day: date, rules: Sequence[ClassRule]) -> None:
+def _judge(
+    connection: sa.Connection, dossier_code: str, day: date, rules: Sequence[ClassRule], bounds: Mapping[str, int]
+) -> None:
     connection.execute(sa.text("ANALYZE class_now"))
     dump = adapter(ClassRule).dump_python
     told = json.dumps([dump(one, mode="json") for one in rules])
-    connection.execute(load_sql("judge_class_moves"), {"dossier_code": dossier_code, "run_date": day, "rules": told})
+    of_day = {"dossier_code": dossier_code, "run_date": day, "rules": told}
+    connection.execute(load_sql("judge_class_moves"), {**of_day, **bounds})

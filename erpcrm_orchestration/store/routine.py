@@ -13,9 +13,15 @@ from erpcrm_orchestration.domain.routine import Counts, Order, Outcome
 from erpcrm_orchestration.store.audience import accounts_of
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.entity_schema import entity_table
-from erpcrm_orchestration.store.routine_schema import execution_order, order_account, order_result
+from erpcrm_orchestration.store.routine_schema import execution_order, order_account
 
 customer = entity_table["customer"]
+order_detail = sa.table(
+    "order_detail",
+    *(sa.column(name) for name in ("dossier_code", "order_number", "customer_id", "outcome", "message", "details")),
+    schema="automation",
+)
+"""A view: the results of an order, and what stands in a history because of it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,12 @@ def take_slice(connection: sa.Connection, order: Order, *, size: int) -> tuple[i
     return int(taken.accounts), int(taken.last)
 
 
+def scope_bounds(connection: sa.Connection, order: Order) -> dict[str, int]:
+    """Return the least and the greatest id that `scope` may hold: with them a statement reads one part of an index."""
+    last = connection.scalar(sa.text("SELECT max(customer_id) FROM scope"))
+    return {"first": order.account_after + 1, "last": last or 0}
+
+
 def work_set_based(connection: sa.Connection, name: str, order: Order, **parameters: Any) -> Counts:  # noqa: ANN401 bound values
     """Run the statement of a routine over `scope`; it returns one row of counts."""
     row = connection.execute(
@@ -77,6 +89,7 @@ def work_set_based(connection: sa.Connection, name: str, order: Order, **paramet
             "order_number": order.order_number,
             "run_date": order.run_date,
             "dry_run": order.dry_run,
+            **scope_bounds(connection, order),
             **parameters,
         },
     ).one()
@@ -100,7 +113,7 @@ def list_results(
     connection: sa.Connection, order: Order, *, limit: int, outcome: Outcome | None = None
 ) -> list[dict[str, Any]]:
     """Return what became of single accounts, errors first, with the code and name of each account."""
-    columns = order_result.c
+    columns = order_detail.c
     name = sa.func.coalesce(
         customer.c.company, sa.func.nullif(sa.func.concat_ws(" ", customer.c.first_name, customer.c.last_name), "")
     )

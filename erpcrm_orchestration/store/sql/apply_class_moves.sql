@@ -1,4 +1,4 @@
--- The moves of `class_move` as history, as classes of the accounts, and as results of the order; a dry run is results alone.
+-- The moves of `class_move` as history and as classes of the accounts; those of a dry run, and errors, as results of the order.
 WITH kept AS (
     INSERT INTO automation.class_transition (
         dossier_code, order_number, customer_id, from_class, to_class, rule_code, metric_value, on_date, at
@@ -23,6 +23,7 @@ WITH kept AS (
             ELSE '{}'
         END
     FROM class_move
+    WHERE fault IS NOT NULL OR :dry_run
     ON CONFLICT (dossier_code, order_number, customer_id) DO UPDATE
     SET outcome = excluded.outcome, message = excluded.message, details = excluded.details
 )

@@ -17,7 +17,9 @@ WITH rule AS MATERIALIZED (
         max(d.currency) AS other_currency
     FROM class_now n
     JOIN automation.account_document d ON d.dossier_code = :dossier_code AND d.customer_id = n.customer_id
-    WHERE d.type <> 'quotation' AND (d.document_date IS NULL OR d.document_date <= :run_date)
+    WHERE d.customer_id BETWEEN :first AND :last
+      AND d.type <> 'quotation'
+      AND (d.document_date IS NULL OR d.document_date <= :run_date)
     GROUP BY d.customer_id
 ), bought_in_window AS MATERIALIZED (
     SELECT
@@ -26,7 +28,10 @@ WITH rule AS MATERIALIZED (
         count(*) FILTER (WHERE d.type = 'invoice') AS count_in_window
     FROM (SELECT DISTINCT window_days FROM rule WHERE window_days IS NOT NULL) w
     JOIN automation.account_document d
-        ON d.dossier_code = :dossier_code AND d.document_date > :run_date - w.window_days AND d.document_date <= :run_date
+        ON d.dossier_code = :dossier_code
+        AND d.customer_id BETWEEN :first AND :last
+        AND d.document_date > :run_date - w.window_days
+        AND d.document_date <= :run_date
     JOIN class_now n ON n.customer_id = d.customer_id
     WHERE d.type <> 'quotation'
     GROUP BY d.customer_id, w.window_days

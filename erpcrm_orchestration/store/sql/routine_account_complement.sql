@@ -1,6 +1,6 @@
 -- The nine fields of the complement for the accounts in `scope`, from invoices, credit notes and quotations up to the run date.
 -- Rows are written only where something differs. One row of counts comes back; accounts with documents that cannot be added up
--- are errors, and keep what they have.
+-- are errors, and keep what they have. The bounds of `scope` stand beside it, so that a slice reads its part of the index alone.
 WITH told AS MATERIALIZED (
     SELECT
         d.customer_id,
@@ -19,7 +19,7 @@ WITH told AS MATERIALIZED (
         max(d.currency) FILTER (WHERE d.type <> 'quotation') AS other_currency
     FROM scope s
     JOIN automation.account_document d ON d.dossier_code = :dossier_code AND d.customer_id = s.customer_id
-    WHERE d.document_date IS NULL OR d.document_date <= :run_date
+    WHERE d.customer_id BETWEEN :first AND :last AND (d.document_date IS NULL OR d.document_date <= :run_date)
     GROUP BY d.customer_id
 ), judged AS MATERIALIZED (
     SELECT
@@ -42,7 +42,8 @@ WITH told AS MATERIALIZED (
         ) AS differs
     FROM scope s
     LEFT JOIN told t USING (customer_id)
-    LEFT JOIN automation.account_complement c ON c.dossier_code = :dossier_code AND c.customer_id = s.customer_id
+    LEFT JOIN automation.account_complement c
+        ON c.dossier_code = :dossier_code AND c.customer_id = s.customer_id AND c.customer_id BETWEEN :first AND :last
 ), written AS (
     INSERT INTO automation.account_complement AS kept (
         dossier_code, customer_id, first_purchase_date, last_purchase_date, first_purchase_value, last_purchase_value,

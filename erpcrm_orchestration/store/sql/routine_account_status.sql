@@ -3,7 +3,11 @@ WITH bought AS MATERIALIZED (
     SELECT d.customer_id, max(d.document_date) AS last_purchase_date
     FROM scope s
     JOIN automation.account_document d ON d.dossier_code = :dossier_code AND d.customer_id = s.customer_id
-    WHERE :erp_is_active AND :inactive_months > 0 AND d.type = 'invoice' AND d.document_date <= :run_date
+    WHERE :erp_is_active
+      AND :inactive_months > 0
+      AND d.customer_id BETWEEN :first AND :last
+      AND d.type = 'invoice'
+      AND d.document_date <= :run_date
     GROUP BY d.customer_id
 ), based AS MATERIALIZED (
     SELECT
@@ -13,7 +17,8 @@ WITH bought AS MATERIALIZED (
         x.record_id IS NOT NULL AS in_gp,
         x.is_gone
     FROM scope s
-    JOIN hub.customer c ON c.dossier_code = :dossier_code AND c.customer_id = s.customer_id
+    JOIN hub.customer c
+        ON c.dossier_code = :dossier_code AND c.customer_id = s.customer_id AND c.customer_id BETWEEN :first AND :last
     LEFT JOIN bought b ON b.customer_id = s.customer_id
     LEFT JOIN (
         SELECT record_id, bool_and(deleted_at IS NOT NULL) AS is_gone
@@ -38,7 +43,8 @@ WITH bought AS MATERIALIZED (
         j.customer_id, j.status_erp, j.status_gp, j.is_unknown,
         (k.status_erp, k.status_gp) IS DISTINCT FROM (j.status_erp, j.status_gp) AS differs
     FROM judged j
-    LEFT JOIN automation.account_status k ON k.dossier_code = :dossier_code AND k.customer_id = j.customer_id
+    LEFT JOIN automation.account_status k
+        ON k.dossier_code = :dossier_code AND k.customer_id = j.customer_id AND k.customer_id BETWEEN :first AND :last
 ), written AS (
     INSERT INTO automation.account_status AS kept (dossier_code, customer_id, status_erp, status_gp, updated_at)
     SELECT :dossier_code, customer_id, status_erp, status_gp, :now

@@ -68,14 +68,14 @@ def _widen_customers() -> None:
 
 def _create_indexes() -> None:
     for name, table, columns in (
-        ("contact_customer_idx", "contact", ["dossier_code", "customer_id"]),
-        ("order_header_customer_idx", "order_header", ["dossier_code", "customer_id", "ordered_at"]),
-        ("opportunity_customer_idx", "opportunity", ["dossier_code", "customer_id", "changed_at"]),
-        ("occurrence_customer_idx", "occurrence", ["dossier_code", "customer_id", "changed_at"]),
-        ("activity_customer_idx", "activity", ["dossier_code", "customer_id", "changed_at"]),
-        ("activity_contact_idx", "activity", ["dossier_code", "contact_id"]),
-        ("activity_opportunity_idx", "activity", ["dossier_code", "opportunity_id"]),
-        ("activity_occurrence_idx", "activity", ["dossier_code", "occurrence_id"]),
+        ("contact_customer_idx", "contact", ["customer_id", "dossier_code"]),
+        ("order_header_customer_idx", "order_header", ["customer_id", "dossier_code", "ordered_at"]),
+        ("opportunity_customer_idx", "opportunity", ["customer_id", "dossier_code", "changed_at"]),
+        ("occurrence_customer_idx", "occurrence", ["customer_id", "dossier_code", "changed_at"]),
+        ("activity_customer_idx", "activity", ["customer_id", "dossier_code", "changed_at"]),
+        ("activity_contact_idx", "activity", ["contact_id", "dossier_code"]),
+        ("activity_opportunity_idx", "activity", ["opportunity_id", "dossier_code"]),
+        ("activity_occurrence_idx", "activity", ["occurrence_id", "dossier_code"]),
     ):
         op.create_index(name, table, columns, unique=False, schema="hub")
     op.create_index(
