@@ -79,7 +79,9 @@ class House:
     def client(self, *, cookie: str | None = None) -> httpx.Client:
         """Return a client that follows no redirect; with a session when a cookie is given."""
         cookies = {self.desk.settings.cookie: cookie} if cookie else None
-        client = httpx.Client(cookies=cookies, trust_env=False, timeout=30)
+        # An idle connection is given up before the server does, or the next request may meet its end.
+        limits = httpx.Limits(keepalive_expiry=2)
+        client = httpx.Client(cookies=cookies, trust_env=False, timeout=60, limits=limits)
         self.clients.append(client)
         return client
 
