@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from erpcrm_orchestration.domain.routine import ACCOUNT_COMPLEMENT, ACCOUNT_STATUS, BIRTHDAY_GREETING, CLASS_TRANSITION
+from erpcrm_orchestration.domain.routine import (
+    ACCOUNT_COMPLEMENT,
+    ACCOUNT_MONITOR,
+    ACCOUNT_STATUS,
+    BIRTHDAY_GREETING,
+    CLASS_TRANSITION,
+)
 from erpcrm_orchestration.services.account_complement import AccountComplement
+from erpcrm_orchestration.services.account_monitor import AccountMonitor
 from erpcrm_orchestration.services.account_status import AccountStatus
 from erpcrm_orchestration.services.birthday_greeting import BirthdayGreeting
 from erpcrm_orchestration.services.class_transition import ClassTransition
@@ -11,6 +18,7 @@ from erpcrm_orchestration.services.routine import Routine
 
 _ROUTINES: dict[str, type[Routine]] = {
     ACCOUNT_COMPLEMENT.code: AccountComplement,
+    ACCOUNT_MONITOR.code: AccountMonitor,
     ACCOUNT_STATUS.code: AccountStatus,
     BIRTHDAY_GREETING.code: BirthdayGreeting,
     CLASS_TRANSITION.code: ClassTransition,
