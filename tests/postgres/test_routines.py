@@ -67,3 +67,22 @@ def test_E1_an_order_before_now_is_refused_and_one_at_now_is_accepted(company: R
     assert company.orders() == []
     company.order("account_complement", at=NOON)
     assert [one.state for one in company.orders()] == [OrderState.PENDING]
+
+
+def test_E20_all_nine_fields_are_written_from_the_documents_of_the_erp(company: RoutineCompany) -> None:
+    account = company.account("K1")
+    company.invoice(account, date(2026, 1, 10), "100.50", number="F-1")
+    company.invoice(account, date(2026, 2, 20), "50.25", number="F-2")
+    company.invoice(account, date(2026, 2, 22), "10", type="credit_note", number="A-1")
+    company.invoice(account, date(2026, 2, 24), "999", type="quotation", number="Q-1")
+    company.executed("account_complement")
+    found = company.complements()[account]
+    assert found.last_purchase_date == date(2026, 2, 20)
+    assert found.first_purchase_date == date(2026, 1, 10)
+    assert found.last_purchase_value == Decimal("50.25")
+    assert found.first_purchase_value == Decimal("100.50")
+    assert found.accumulated_value == Decimal("140.75"), "net of what was returned"
+    assert found.last_quotation_date == date(2026, 2, 24)
+    assert found.purchase_count == 2
+    assert found.days_since_last_purchase == 9
+    assert found.last_invoice_code == "F-2"
