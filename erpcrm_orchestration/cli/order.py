@@ -148,14 +148,14 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise InputError("E-CLI-055", "--date", f"{text!a} is no date", "write YYYY-MM-DD") from None
+        raise InputError("E-CLI-055", "erpcrm order add --date", f"{text!a} is no day", "write 2026-01-31") from None
 
 
 def _hour(text: str) -> time | None:
     try:
         return datetime.strptime(text, "%H:%M").time() if text else None  # noqa: DTZ007 - a time of day
     except ValueError:
-        raise InputError("E-CLI-055", "--hour", f"{text!a} is no time", "write HH:MM") from None
+        raise InputError("E-CLI-055", "erpcrm order add --hour", f"{text!a} is no time", "write 22:00") from None
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

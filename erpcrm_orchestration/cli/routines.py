@@ -11,7 +11,7 @@ from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, only_
 from erpcrm_orchestration.cli.session import open_database
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services import audience as audiences
-from erpcrm_orchestration.services.class_transition import simulate
+from erpcrm_orchestration.services.class_transition import MOST_DAYS, simulate
 
 audience = typer.Typer(help="The audiences of routines: preview.")
 classes = typer.Typer(help="The class transition rules: simulate.")
@@ -55,6 +55,7 @@ def simulate_command(
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day.")],
     dossier: DossierOption = None,
     step: Annotated[int, typer.Option("--every", min=1, max=366, help="Days between two runs.")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Also more than {MOST_DAYS} days, which may take long.")] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -62,8 +63,9 @@ def simulate_command(
 
     Example: erpcrm classes simulate --dossier 998 --from 2026-07-01 --to 2026-09-30
     """
+    code, days = _required(dossier), (_day(first, "--from"), _day(last, "--to"))
     with open_database() as engine:
-        found = simulate(engine, _required(dossier), _day(first, "--from"), _day(last, "--to"), step_days=step)
+        found = simulate(engine, code, *days, step_days=step, most=None if yes else MOST_DAYS)
     show_rows([vars(one) for one in found], MOVE, as_json=as_json, as_csv=as_csv, empty="nobody would have moved")
 
 
@@ -74,8 +76,8 @@ def _required(dossier: list[str] | None) -> str:
     return code
 
 
-def _day(text: str, where: str) -> date:
+def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise InputError("E-CLI-055", where, f"{text!a} is no date", "write YYYY-MM-DD") from None
+        raise InputError("E-CLI-055", f"erpcrm classes simulate {option}", f"{text!a} is no day", "write 2026-01-31") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date, time
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,9 @@ def _scalar(found: object) -> Plain:
             return f"{found:%H:%M}"
         case date():
             return found.isoformat()
+        case Decimal():
+            # Quoted in YAML and a text in JSON: a number with a point is a binary fraction there.
+            return f"{found:f}"
     return found
 
 

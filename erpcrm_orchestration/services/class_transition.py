@@ -19,7 +19,8 @@ from erpcrm_orchestration.store.routine_settings import load
 
 AT_ONCE = 1_000
 """So many accounts are loaded at a time to plan what other systems are told of them."""
-MOST_DAYS = 400
+MOST_DAYS = 366
+"""A simulation of more runs is made only for somebody who says that it may take long."""
 
 
 class ClassTransition:
@@ -51,16 +52,19 @@ def rules_on(connection: sa.Connection, day: date) -> list[ClassRule]:
     return [one for one in rules if one.holds_on(day)]
 
 
-def simulate(engine: sa.Engine, dossier_code: str, first: date, last: date, *, step_days: int = 1) -> list[Move]:
+def simulate(
+    engine: sa.Engine, dossier_code: str, first: date, last: date, *, step_days: int = 1, most: int | None = MOST_DAYS
+) -> list[Move]:
     """Return who would have moved class, and when, had the rules been applied every `step_days` from first to last.
 
-    Nothing is written. Raises InputError E-CLI-057 unknown dossier, E-CLI-054 days in the wrong order, E-CLI-056 too many.
+    Nothing is written. Raises InputError E-CLI-057 unknown dossier, E-CLI-054 days in the wrong order, E-CLI-056 more than
+    `most` days; None takes any number.
     """
     if last < first:
         raise InputError("E-CLI-054", "days", f"{first} is after {last}", "exchange them")
     days = [first + timedelta(days=more) for more in range(0, (last - first).days + 1, step_days)]
-    if len(days) > MOST_DAYS:
-        raise InputError("E-CLI-056", "days", f"{len(days)} days, at most {MOST_DAYS}", "take fewer, or larger steps")
+    if most is not None and len(days) > most:
+        raise InputError("E-CLI-056", "days", f"{len(days)} days, more than {most}", "take fewer, or larger steps")
     with engine.connect() as connection, connection.begin() as transaction:
         dossier = require_dossier(connection, dossier_code)
         rules = list(load(connection, "class_rules").values())

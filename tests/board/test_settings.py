@@ -149,3 +149,62 @@ def test_the_export_is_what_config_apply_reads(configured: Company, house: House
     assert answer.headers["content-type"] == "application/yaml"
     outcome = plan(configured.engine, read_text(answer.text), prune=True)
     assert outcome.plan.changes == ()
+
+
+ROUTINES = [
+    ("servers", "night", {"capacity": "2", "tags": "dagster-celery/queue: night\n"}, {"state": "BLOCKED"}),
+    ("agendas", "account_status", {"times": '["06:00", "18:00"]'}, {"days": "[mon, fri]"}),
+    (
+        "audiences",
+        "vip",
+        {"where.any": "- {field: class, values: [Gold]}\n- {field: status, op: is_null}\n"},
+        {"kind": "STATIC", "accounts": "- K1\n- K2\n", "where.any": ""},
+    ),
+    ("monitors", "quiet", {"period_days": "90", "template": "interactions_alert"}, {"processes": "[ORDER, TASK]"}),
+    (
+        "class_rules",
+        "silver",
+        {"to_class": "Silver", "metric": "accumulated_value", "operator": ">=", "threshold": "10000.00"},
+        {"priority": "1"},
+    ),
+]
+"""Section, code, what is typed of a new entry, what is typed over it."""
+
+
+@pytest.mark.parametrize(("section", "code", "typed", "then"), ROUTINES, ids=[one[0] for one in ROUTINES])
+def test_what_routines_need_is_added_changed_and_removed_like_every_other_setting(
+    configured: Company, house: House, section: str, code: str, typed: dict[str, str], then: dict[str, str]
+) -> None:
+    admin, path = house.guest({"*": "admin"}), f"/settings/{section}/{code}"
+    new = f"/settings/{section}/new"
+    added = admin.post(new, {**form_of(admin, new), **typed, "new_code": code})
+    assert f": add {section.removesuffix('s')} {code}" in text_of(added)
+    assert f'href="{path}"' in admin.get("/settings").text
+    assert "Nothing had changed." in text_of(admin.post(path, form_of(admin, path)))
+    changed = admin.post(path, {**form_of(admin, path), **then})
+    assert f": change {section.removesuffix('s')} {code}" in text_of(changed)
+    assert "Nothing had changed." in text_of(admin.post(path, form_of(admin, path)))
+    assert admin.post(f"{path}/remove").status_code == 303
+    assert code not in admin.get("/api/v1/settings").json()[section]
+
+
+@pytest.mark.parametrize(
+    ("section", "code", "typed", "told"),
+    [
+        ("servers", "night", {"capacity": "0"}, "E-CFG"),
+        ("agendas", "crm999", {"times": '["06:00"]'}, "E-CFG-003"),
+        ("agendas", "account_status", {"times": '["25:00"]'}, "E-CFG"),
+        ("audiences", "vip", {"where.field": "class", "where.any": "- {field: class, values: [Gold]}\n"}, "E-CFG"),
+        ("audiences", "vip", {"accounts": "- K1\n"}, "E-CFG-041"),
+        ("monitors", "quiet", {"period_days": "30", "transfer": "true"}, "E-CFG"),
+        ("class_rules", "silver", {**ROUTINES[-1][2], "threshold": "1,5"}, "E-CFG"),
+    ],
+)
+def test_E36_what_config_check_refuses_of_routines_is_refused_here(
+    configured: Company, house: House, section: str, code: str, typed: dict[str, str], told: str
+) -> None:
+    admin, new = house.guest({"*": "admin"}), f"/settings/{section}/new"
+    answer = admin.post(new, {**form_of(admin, new), **typed, "new_code": code})
+    assert answer.status_code == 422
+    assert told in text_of(answer)
+    assert admin.get("/api/v1/settings").json()[section] == []

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.cli.install import COMMANDS, deferred_commands
 from erpcrm_orchestration.cli.main import run
 from erpcrm_orchestration.domain import failpoint
+from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import VARIABLE
@@ -108,10 +109,55 @@ def test_case_53_a_dossier_that_is_given_twice_or_empty_is_refused(
     assert said(capsys, *command, "--dossier", "") == (2, "", empty)
 
 
-def test_cases_54_to_56_no_command_takes_a_range_of_dates() -> None:
-    """The catalogue's cases wait for the first command with a date; this fails when one comes without its tests."""
-    names = {name for _, command in every_command() for parameter in command.params for name in parameter.opts}
-    assert names & {"--from", "--to", "--since", "--until", "--date"} == set()
+RANGE = ("classes", "simulate", "--dossier", "998", "--from")
+
+
+def test_cases_54_to_56_the_commands_that_take_dates_are_these() -> None:
+    """This fails when another one comes without its tests."""
+    dates = {"--from", "--to", "--since", "--until", "--date"}
+    found = {name for name, command in every_command() for parameter in command.params if dates & set(parameter.opts)}
+    assert found == {"order add", "classes simulate"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*RANGE, "2026-03-01", "--to", "2026-02-01"), "E-CLI-054 days: 2026-03-01 is after 2026-02-01; exchange them"),
+        (
+            (*RANGE, "2026-02-30", "--to", "2026-03-01"),
+            "E-CLI-055 erpcrm classes simulate --from: '2026-02-30' is no day; write 2026-01-31",
+        ),
+        (
+            (*RANGE, "2026-02-01", "--to", "2026-02-30"),
+            "E-CLI-055 erpcrm classes simulate --to: '2026-02-30' is no day; write 2026-01-31",
+        ),
+        (
+            ("order", "add", "crm338", "--dossier", "998", "--date", "2026-02-30"),
+            "E-CLI-055 erpcrm order add --date: '2026-02-30' is no day; write 2026-01-31",
+        ),
+        (
+            ("order", "add", "crm338", "--dossier", "998", "--hour", "24:00"),
+            "E-CLI-055 erpcrm order add --hour: '24:00' is no time; write 22:00",
+        ),
+        (
+            (*RANGE, "2025-01-01", "--to", "2026-01-02"),
+            "E-CLI-056 days: 367 days, more than 366; take fewer, or larger steps",
+        ),
+    ],
+)
+def test_cases_54_to_56_dates_that_are_none_and_ranges_that_are_odd_are_refused(
+    engine: sa.Engine, clock: FixedClock, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    Company(engine, clock).dossier("998")
+    assert said(capsys, *arguments) == (2, "", message + "\n")
+
+
+def test_case_56_a_long_range_is_taken_with_yes(
+    engine: sa.Engine, clock: FixedClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Company(engine, clock).dossier("998")
+    code, out, err = said(capsys, *RANGE, "2025-01-01", "--to", "2026-01-02", "--yes")
+    assert (code, out, err) == (0, "nobody would have moved\n", "")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +181,10 @@ def test_cases_54_to_56_no_command_takes_a_range_of_dates() -> None:
         ["inbox", "journey", "1", "--dossier", "99", "--entity", "order"],
         ["inbox", "relaunch", "1", "--dossier", "99", "--reason", "x"],
         ["work", "list", "--dossier", "99"],
+        ["order", "add", "crm338", "--dossier", "99"],
+        ["order", "list", "--dossier", "99"],
+        ["audience", "preview", "vip", "--dossier", "99"],
+        ["classes", "simulate", "--from", "2026-01-01", "--to", "2026-01-02", "--dossier", "99"],
         ["connections", "list", "--dossier", "99"],
         ["connections", "drift", "--dossier", "99"],
         ["mapping", "list", "--dossier", "99"],
