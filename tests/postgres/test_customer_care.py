@@ -20,10 +20,13 @@ from erpcrm_orchestration.demo.message import Json, Request
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.entity import ENTITIES
+from erpcrm_orchestration.domain.routine import Counts
+from erpcrm_orchestration.domain.routine_settings import ClassMetric, ClassOperator, ClassRule
 from erpcrm_orchestration.services.connectors import connected
 from erpcrm_orchestration.services.outbound import plan, targets_of
 from erpcrm_orchestration.store.entity_schema import entity_table
 from tests.integrated_company import IntegratedCompany
+from tests.routine_company import RoutineCompany
 
 CARE = ("employee", "customer", "contact", "opportunity", "occurrence", "activity", "document")
 TABLES = tuple(f"hub.{ENTITIES[name].table}" for name in CARE)
@@ -258,3 +261,19 @@ def test_the_customers_of_the_demo_have_birthdays_pasts_and_silences_for_the_rou
     ages = sorted((today - one["document_date"]).days for one in invoices)
     assert ages[0] < 30
     assert ages[-1] > 180
+
+
+def test_a_class_that_a_routine_gives_reaches_the_crm_also_when_it_gives_it_again(house: House) -> None:
+    """What somebody in the CRM changes in between is told over: the routine's word is the newer one each time."""
+    _, contact = house.account(type="ACCOUNT", **{"class": "BRONZE"})
+    house.rounds(3)
+    routines = RoutineCompany(house.company.engine, house.company.clock, house.company.environment)
+    routines.configure("class_rules", ClassRule("S", "SILVER", ClassMetric.PURCHASE_COUNT, ClassOperator.AT_LEAST, Decimal(0)))
+    for _ in range(2):
+        order = routines.executed("class_transition")
+        assert order.counts == Counts(changed=1)
+        house.rounds(3)
+        assert house.crm.record("contacts", contact["id"])["class"] == "SILVER"
+        house.crm.change("contacts", contact["id"], **{"class": "BRONZE"})
+        house.rounds(2)
+        assert house.only("customer")["class_code"] == "BRONZE"
