@@ -21,11 +21,10 @@ from erpcrm_orchestration.domain.routine_settings import MonitorParameter, Notif
 from erpcrm_orchestration.domain.template import MONITOR_PLACEHOLDERS
 from erpcrm_orchestration.languages import Language, Translator, day_in_words, known
 from erpcrm_orchestration.routine_words import and_more, no_account
-from erpcrm_orchestration.services.connectors import connected
 from erpcrm_orchestration.services.mail import closed_days, compose_alert
 from erpcrm_orchestration.services.order_parameters import require_monitor, require_template
-from erpcrm_orchestration.services.outbound import plan, targets_of
 from erpcrm_orchestration.services.routine import RoutineRun
+from erpcrm_orchestration.services.routine_outbound import tell_of_accounts
 from erpcrm_orchestration.store import account_monitor as store
 from erpcrm_orchestration.store.account_monitor import Digest, Watch
 from erpcrm_orchestration.store.configuration import load_general
@@ -55,7 +54,7 @@ class AccountMonitor:
         monitor, now = _monitor(connection, order), run.clock.now()
         counts = store.watch_scope(connection, order, _watch(connection, order, monitor), now=now)
         if counts.changed and not order.dry_run:
-            _tell_systems(connection, order, now=now)
+            tell_of_accounts(connection, order, store.handed_over(connection, order, at_once=AT_ONCE), now=now)
         return counts
 
     def finish(self, connection: sa.Connection, order: Order, run: RoutineRun) -> None:
@@ -140,13 +139,6 @@ def _transfer_to(connection: sa.Connection, order: Order, monitor: MonitorParame
         what = f"transfer_user {code!a} is {len(found) or 'no'} active employee{'s' if len(found) > 1 else ''} of the dossier"
         raise InputError("E-ORD-033", order.label, what, f"correct monitors.{monitor.parameter_code} and retry")
     return found[0]
-
-
-def _tell_systems(connection: sa.Connection, order: Order, *, now: datetime) -> None:
-    """Queue what other systems are told. The order is part of the cause: an account may come to the same person again later."""
-    targets = targets_of(connected(connection, [order.dossier_code]), "customer")
-    for ids in store.handed_over(connection, order, at_once=AT_ONCE) if targets else ():
-        plan(connection, targets, "customer", ids, cause=f"routine:{order.order_number}", now=now)
 
 
 def _digests(connection: sa.Connection, order: Order, monitor: MonitorParameter) -> Iterator[Digest]:
