@@ -75,7 +75,7 @@ def _routine(program: Program) -> dg.AssetsDefinition:
             config.email or None,
         )
         run = RoutineRun(clock, os.environ, context.run.run_id)
-        numbers = order_backfill(database.engine, context.partition_keys, wanted, clock=clock)
+        numbers = order_backfill(database.engine, context.partition_keys, wanted, run_id=context.run.run_id, clock=clock)
         executed = [execute(database.engine, number, routine_of, run) for number in numbers]
         _tell(context, executed)
         yield check_output(key, spec.name)

@@ -8,7 +8,7 @@ import dagster as dg
 from erpcrm_orchestration.assets.routines import execute_orders
 from erpcrm_orchestration.jobs import BATCH_TAG, execute_due_orders
 from erpcrm_orchestration.resources import ClockResource, Database
-from erpcrm_orchestration.sensors.runs import batch_state
+from erpcrm_orchestration.sensors.runs import batch_state, ended_runs
 from erpcrm_orchestration.services import order
 from erpcrm_orchestration.services.routine import RoutineRun, fail
 
@@ -30,9 +30,12 @@ def order_due_sensor(
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     """One run for each server with room; the orders of lost runs are claimed again, or failed after three attempts."""
     states = {batch: batch_state(context.instance, batch) for batch in order.open_batches(database.engine)}
-    for lost in order.lost(database.engine, states, clock=clock):
+    ended = ended_runs(context.instance, order.backfill_runs(database.engine))
+    given_up = order.lost(database.engine, states, clock=clock)
+    for lost in (*given_up, *order.abandoned(database.engine, ended, clock=clock)):
         run = RoutineRun(clock, os.environ, lost.run_id or "")
-        fail(database.engine, lost, f"E-ORD-012 {lost.label}: its run was lost {lost.attempt} times; see its runs", run)
+        reason = f"E-ORD-012 {lost.label}: its run was lost, {lost.attempt} times in all; see its runs, and retry"
+        fail(database.engine, lost, reason, run)
     requests = order.take_due(database.engine, clock=clock)
     if not requests:
         return dg.SkipReason(f"no order may start; {len(states)} runs are open")

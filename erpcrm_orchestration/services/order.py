@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Any
@@ -113,7 +113,9 @@ class Backfill:
     email: str | None = None
 
 
-def order_backfill(engine: sa.Engine, dossier_codes: Sequence[str], wanted: Backfill, *, clock: Clock) -> list[int]:
+def order_backfill(
+    engine: sa.Engine, dossier_codes: Sequence[str], wanted: Backfill, *, run_id: str, clock: Clock
+) -> list[int]:
     """Write an order for each dossier that the caller executes itself; return their numbers. No sensor claims them.
 
     Raises InputError as `schedule` does; a date that is past is what backfills are for, one to come is E-ORD-003.
@@ -133,7 +135,9 @@ def order_backfill(engine: sa.Engine, dossier_codes: Sequence[str], wanted: Back
             if at > now and wanted.on_date != now.astimezone(ZoneInfo(dossier.time_zone)).date():
                 raise InputError("E-ORD-003", "on_date", f"{wanted.on_date} is to come", "give today or a past date")
             numbers.append(
-                store.insert_order(connection, new, scheduled_at=at, summary=bool(new.summary), origin=Origin.BACKFILL, now=now)
+                store.insert_order(
+                    connection, new, scheduled_at=at, summary=bool(new.summary), origin=Origin.BACKFILL, now=now, run_id=run_id
+                )
             )
     return numbers
 
@@ -231,6 +235,27 @@ def lost(engine: sa.Engine, runs: Mapping[str, RunState], *, clock: Clock) -> li
                 else:
                     store.reopen(connection, order)
     return given_up
+
+
+def backfill_runs(engine: sa.Engine) -> set[str]:
+    """Return the runs of backfills that have open orders."""
+    with engine.connect() as connection:
+        return set(store.open_backfills(connection).values())
+
+
+def abandoned(engine: sa.Engine, ended: Collection[str], *, clock: Clock) -> list[Order]:
+    """Cancel what a backfill that ended had not begun; return what it was in the middle of: it is to be failed."""
+    running: list[Order] = []
+    with engine.begin() as connection:
+        for number, run_id in store.open_backfills(connection).items():
+            if run_id not in ended:
+                continue
+            order = store.read_order(connection, number, lock=True)
+            if order.state is OrderState.RUNNING:
+                running.append(order)
+            elif order.state is OrderState.PENDING:
+                store.end(connection, order, OrderState.CANCELLED, failure=None, now=clock.now())
+    return running
 
 
 def listed(engine: sa.Engine, dossier_code: str | None, state: str | None, *, limit: int) -> list[Order]:

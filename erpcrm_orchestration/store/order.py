@@ -24,9 +24,16 @@ Key = tuple[str, int]
 
 
 def insert_order(
-    connection: sa.Connection, new: NewOrder, *, scheduled_at: datetime, summary: bool, origin: Origin, now: datetime
+    connection: sa.Connection,
+    new: NewOrder,
+    *,
+    scheduled_at: datetime,
+    summary: bool,
+    origin: Origin,
+    now: datetime,
+    run_id: str | None = None,
 ) -> int:
-    """Write an order as PENDING; return its number."""
+    """Write an order as PENDING; return its number. `run_id`: the run that makes it for itself."""
     values = {
         "dossier_code": new.dossier_code,
         "program": new.program,
@@ -42,6 +49,7 @@ def insert_order(
         "depends_on": new.depends_on,
         "dry_run": new.dry_run,
         "created_at": now,
+        "run_id": run_id,
     }
     number: int = connection.execute(sa.insert(execution_order).values(values).returning(columns.order_number)).scalar_one()
     return number
@@ -164,6 +172,16 @@ def open_batches(connection: sa.Connection) -> dict[str, datetime]:
         .group_by(columns.batch)
     )
     return {row.batch: row.at for row in rows}
+
+
+def open_backfills(connection: sa.Connection) -> dict[int, str]:
+    """Return the number of each open order that a backfill made for itself, and its run."""
+    rows = connection.execute(
+        sa.select(columns.order_number, columns.run_id).where(
+            columns.origin == Origin.BACKFILL, columns.state.in_([OrderState.PENDING, OrderState.RUNNING])
+        )
+    )
+    return {row.order_number: row.run_id for row in rows}
 
 
 def orders_of_batch(connection: sa.Connection, batch: str) -> list[Key]:

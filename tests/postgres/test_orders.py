@@ -329,14 +329,42 @@ def test_a_backfill_executes_for_the_date_that_it_names(company: RoutineCompany)
     company.invoice(account, date(2026, 1, 10), "100")
     company.invoice(account, date(2026, 4, 10), "50")
     wanted = service.Backfill(PROGRAM, date(2026, 3, 1))
-    (number,) = service.order_backfill(company.engine, [DOSSIER], wanted, clock=company.clock)
+    (number,) = service.order_backfill(company.engine, [DOSSIER], wanted, run_id="b-1", clock=company.clock)
     assert service.take_due(company.engine, clock=company.clock) == []
     order: Order = company.run(number)
     assert (order.origin, order.run_date) == (Origin.BACKFILL, date(2026, 3, 1))
     found = company.complements()[account]
     assert (found.accumulated_value, found.days_since_last_purchase) == (Decimal(100), 50)
+    tomorrow = replace(wanted, on_date=date(2026, 5, 11))
     with pytest.raises(InputError, match="E-ORD-003"):
-        service.order_backfill(company.engine, [DOSSIER], replace(wanted, on_date=date(2026, 5, 11)), clock=company.clock)
+        service.order_backfill(company.engine, [DOSSIER], tomorrow, run_id="b-1", clock=company.clock)
+
+
+def test_what_a_backfill_that_was_killed_left_is_ended_so_that_its_program_can_run_again(company: RoutineCompany) -> None:
+    company.founded("777")
+    numbers = service.order_backfill(
+        company.engine, [DOSSIER, "777"], service.Backfill(PROGRAM), run_id="b-1", clock=company.clock
+    )
+    company.begun(numbers[0], "b-1")
+    assert service.abandoned(company.engine, set(), clock=company.clock) == []
+    (running,) = service.abandoned(company.engine, service.backfill_runs(company.engine), clock=company.clock)
+    fail(company.engine, running, "lost", RoutineRun(company.clock, {}, "b-1"))
+    assert states(company) == {numbers[0]: OrderState.FAILED, numbers[1]: OrderState.CANCELLED}
+    assert company.executed(PROGRAM).state is OrderState.DONE
+
+
+def test_orders_of_a_server_without_room_do_not_stand_in_the_way_of_others(
+    company: RoutineCompany, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "AT_ONCE", 2)
+    company.configure("servers", Server("S2"))
+    for code in ("100", "101", "102", "103"):
+        company.founded(code)
+        company.order(PROGRAM, dossier_code=code, server_code="S1")
+    free = company.order(PROGRAM, server_code="S2")
+    service.take_due(company.engine, clock=company.clock)
+    (request,) = service.take_due(company.engine, clock=company.clock)
+    assert request.orders == ((DOSSIER, free),)
 
 
 def test_the_day_of_an_order_is_that_of_the_dossier_at_its_scheduled_time(company: RoutineCompany) -> None:
