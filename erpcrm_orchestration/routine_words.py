@@ -16,7 +16,7 @@ def program_label(program: Program, say: Translator) -> str:
         "account_monitor": _("Account movement monitor"),
         "class_transition": _("Class transition"),
     }
-    return labels.get(program.code, program.code)
+    return labels.get(program.code, program.label or program.code)
 
 
 def state_of_order(state: OrderState, say: Translator) -> str:

@@ -7,6 +7,7 @@ made is the materialisation of its dossier. A backfill makes an order for each d
 import os
 from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -24,7 +25,7 @@ from erpcrm_orchestration.domain.routine import Order, OrderState, Program, hand
 from erpcrm_orchestration.partitions import DOSSIERS, ENTITY, ROUTINE
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.order import Backfill, order_backfill
-from erpcrm_orchestration.services.programs import known_programs
+from erpcrm_orchestration.services.programs import custom_routine, known_programs
 from erpcrm_orchestration.services.routine import Executed, RoutineRun, execute
 from erpcrm_orchestration.services.routines import routine_of
 
@@ -61,7 +62,7 @@ def _routine(program: Program) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"postgres"},
         description=f"{program.description} Program {program.original}.",
-        metadata={"dagster/table_name": f"automation.{program.table}"},
+        metadata=_metadata(program),
     )
     def routine(
         context: dg.AssetExecutionContext, config: RoutineBackfill, database: Database, clock: ClockResource
@@ -84,6 +85,14 @@ def _routine(program: Program) -> dg.AssetsDefinition:
     return routine
 
 
+def _metadata(program: Program) -> dict[str, Any]:
+    """Return which table it fills; one that a company added writes its own ones, and its outcome stands with its orders."""
+    own = custom_routine(program.code)
+    if own is None:
+        return {"dagster/table_name": f"automation.{program.table}"}
+    return {"dagster/table_name": "automation.order_result", "statement": dg.MetadataValue.path(own[1].where)}
+
+
 ROUTINES = [_routine(program) for program in known_programs().values()]
 
 
@@ -99,7 +108,8 @@ def execute_orders(context: dg.OpExecutionContext, config: OrderSelection, datab
 def _tell(context: StepContext, executed: Iterable[Executed]) -> None:
     """Record what the orders that ended made, and say why others did not start."""
     pool_connections(context.instance)
-    ended = [one.order for one in executed if one.waits is None]
+    # A routine of the company may be gone by now: its order has failed, and there is no asset to tell of.
+    ended = [one.order for one in executed if one.waits is None and one.order.program in ROUTINE]
     for one in executed:
         if one.waits is not None:
             context.log.info(f"{one.order.label} waits: {one.waits}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,13 @@ from erpcrm_orchestration.config.diff import KINDS, SECRET_FIELDS, Plan
 from erpcrm_orchestration.config.export import to_files, to_yaml
 from erpcrm_orchestration.config.folder import Reading, read_folder
 from erpcrm_orchestration.config.json_schema import schema_text
+from erpcrm_orchestration.config.reference_rules import Known
 from erpcrm_orchestration.config.rules import check
 from erpcrm_orchestration.config.secrets import missing_variables
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import Findings, InputError
 from erpcrm_orchestration.services import configuration
+from erpcrm_orchestration.services.programs import known_programs, require_sound
 
 app = typer.Typer(help="Configuration as code: a folder of YAML, checked, compared, applied, written back.")
 
@@ -36,7 +39,8 @@ def check_command(
     Example: erpcrm config check config
     """
     reading = read_folder(folder)
-    found = check(reading)
+    require_sound()
+    found = check(reading, replace(Known.nothing(), programs=known_programs().keys()))
     missing = tuple(one.error for one in missing_variables(reading, os.environ)) if environment else ()
     _warn(found.warnings)
     if found.errors or missing:

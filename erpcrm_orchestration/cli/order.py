@@ -14,7 +14,7 @@ from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState
 from erpcrm_orchestration.services import order as service
-from erpcrm_orchestration.services.programs import known_programs
+from erpcrm_orchestration.services.programs import known_programs, require_sound
 
 app = typer.Typer(help="Execution orders of background routines: add, list, show, cancel, retry, programs.")
 
@@ -128,7 +128,7 @@ def retry_command(number: Number) -> None:
 
 @app.command("programs")
 def programs_command() -> None:
-    """List the programs that can be ordered.
+    """List the programs that can be ordered, and say what is wrong with those of ERPCRM_ROUTINES.
 
     Example: erpcrm order programs
     """
@@ -142,6 +142,7 @@ def programs_command() -> None:
         for one in known_programs().values()
     ]
     show_rows(rows, ("program", "original", "parameters", "description"), as_json=False, as_csv=False, empty="no program")
+    require_sound()
 
 
 def _day(text: str) -> date | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,6 +13,7 @@ from erpcrm_orchestration.config.references import references_of
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.connection import Connection, Connector
 from erpcrm_orchestration.domain.errors import did_you_mean
+from erpcrm_orchestration.domain.routine import PROGRAMS
 
 UNKNOWN_REFERENCE = "E-CFG-003"
 FEW = 20
@@ -47,6 +48,8 @@ class Known:
     tolerates_defaults: bool = False
     connections: tuple[Connection, ...] = ()
     connectors: tuple[Connector, ...] = ()
+    programs: Collection[str] = frozenset(PROGRAMS)
+    """Those that a company added are known to who calls."""
 
     @classmethod
     def nothing(cls) -> Known:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from erpcrm_orchestration.config.folder import Reading
 from erpcrm_orchestration.config.places import Fault, Path
 from erpcrm_orchestration.domain.errors import did_you_mean
-from erpcrm_orchestration.domain.routine import PROGRAMS
 from erpcrm_orchestration.domain.routine_settings import (
     Audience,
     AudienceKind,
@@ -24,7 +23,7 @@ IMPOSSIBLE = "E-CFG-041"
 _WINDOWED = frozenset({ClassMetric.VALUE_IN_WINDOW, ClassMetric.COUNT_IN_WINDOW})
 
 
-def routine_faults(reading: Reading) -> Iterator[Fault]:
+def routine_faults(reading: Reading, programs: Collection[str]) -> Iterator[Fault]:
     """Yield what is wrong in audiences, presets and rules, at the place where it is written."""
     for audience in reading.configuration.audiences:
         yield from _audience_faults(reading, audience)
@@ -33,8 +32,8 @@ def routine_faults(reading: Reading) -> Iterator[Fault]:
     for rule in reading.configuration.class_rules:
         yield from _rule_faults(reading, rule)
     for agenda in reading.configuration.agendas:
-        if agenda.program not in PROGRAMS:
-            remedy = did_you_mean(agenda.program, PROGRAMS)
+        if agenda.program not in programs:
+            remedy = did_you_mean(agenda.program, programs)
             yield reading.refuse("E-CFG-003", ("agendas", agenda.program), f"no program {agenda.program}", remedy)
 
 

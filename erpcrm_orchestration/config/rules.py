@@ -64,7 +64,7 @@ def _errors(reading: Reading, known: Known) -> Iterator[Fault]:
     for dossier in configuration.dossiers:
         yield from dossier_faults(reading, dossier)
     yield from _shared_folders(reading)
-    yield from routine_faults(reading)
+    yield from routine_faults(reading, known.programs)
     yield from _group_faults(reading)
     yield from _integration_faults(reading, known)
 

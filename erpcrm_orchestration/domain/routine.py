@@ -58,6 +58,8 @@ class Program:
     summary: bool = True
     """Whether a summary is mailed without being asked for."""
     dry_run: bool = True
+    label: str = ""
+    """What people call a routine that a company added; the five have words in every language."""
 
 
 BIRTHDAY_GREETING = Program(

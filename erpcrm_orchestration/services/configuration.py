@@ -20,6 +20,7 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Configuration
 from erpcrm_orchestration.domain.connection import Connection
 from erpcrm_orchestration.domain.errors import Findings, InputError
+from erpcrm_orchestration.services.programs import known_programs
 from erpcrm_orchestration.store import configuration as stored
 from erpcrm_orchestration.store import configuration_write as write
 from erpcrm_orchestration.store import routine_settings, schema
@@ -159,7 +160,7 @@ def _planned(connection: sa.Connection, reading: Reading, *, prune: bool) -> Out
     wanted = reading.configuration
     remove = removable(current, wanted, held_codes(connection)) if prune else frozenset()
     stays = tuple(one for one in current.connections if ("connections", one.connection_code) not in remove)
-    checked = check(reading, replace(Known.of(current), connections=stays))
+    checked = check(reading, replace(Known.of(current), connections=stays, programs=known_programs().keys()))
     if checked.errors:
         raise Findings(checked.errors)
     return Outcome(compare(current, wanted, remove=remove), checked.warnings)

@@ -21,8 +21,8 @@ from erpcrm_orchestration.store.routine_settings import load, load_one
 def checked_parameters(connection: sa.Connection, new: NewOrder) -> NewOrder:
     """Return the order, with the audience of its preset when it names none.
 
-    Raises InputError E-ORD-005 for a parameter that is unknown, missing or names nothing, E-MAIL-078, 083 or 084 for texts that
-    cannot be rendered.
+    Raises InputError E-ORD-005 for a parameter that is unknown, missing or names nothing, E-ORD-045 for a dry run of a program
+    that has none, E-MAIL-078, 083 or 084 for texts that cannot be rendered.
     """
     _require_names(new)
     if code := new.parameters.get("template"):
@@ -43,6 +43,8 @@ def _require_names(new: NewOrder) -> None:
         raise InputError(
             "E-ORD-005", unknown[0], f"{program.code} has no such parameter", did_you_mean(unknown[0], program.parameters)
         )
+    if new.dry_run and not program.dry_run:
+        raise InputError("E-ORD-045", "dry run", f"{program.code} has none", "order it without")
     missing = missing_parameters(program, new.parameters)
     if missing:
         raise InputError("E-ORD-005", program.code, f"no {' and no '.join(missing)}", "give it: the routine needs it")

@@ -18,7 +18,7 @@ from erpcrm_orchestration.domain.routine import Order
 from erpcrm_orchestration.languages import Language, Translator, known
 from erpcrm_orchestration.routine_words import accounts_of_order, program_label, state_of_order
 from erpcrm_orchestration.services.mail import checked, closed_days
-from erpcrm_orchestration.services.programs import known_programs
+from erpcrm_orchestration.services.programs import program_named
 from erpcrm_orchestration.store import mail as outbox
 from erpcrm_orchestration.store.configuration import load_general
 from erpcrm_orchestration.store.order_remarks import remarks
@@ -125,7 +125,7 @@ def _opening(general: GeneralParameters, now: datetime) -> datetime:
 
 def _subject(order: Order, say: Translator) -> str:
     _ = say.gettext
-    program = program_label(known_programs()[order.program], say)
+    program = program_label(program_named(order.program), say)
     state = state_of_order(order.state, say)
     return _("Order {number}, {program}: {state}", number=order.order_number, program=one_line(program), state=state)
 
@@ -138,7 +138,7 @@ def told(order: Order, say: Translator, environment: Mapping[str, str], lists: S
 
 def _facts(order: Order, say: Translator) -> Iterator[tuple[str, str]]:
     _ = say.gettext
-    program = known_programs()[order.program]
+    program = program_named(order.program)
     zone = ZoneInfo(order.time_zone)
     yield _("Program"), f"{program_label(program, say)} ({program.original})"
     yield _("Order"), str(order.order_number)
