@@ -6,7 +6,6 @@ made is the materialisation of its dossier. A backfill makes an order for each d
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -22,6 +21,7 @@ from erpcrm_orchestration.dagster_internals import (
     pool_connections,
 )
 from erpcrm_orchestration.domain.routine import Order, OrderState, Program, handled
+from erpcrm_orchestration.domain.values import typed_day
 from erpcrm_orchestration.partitions import DOSSIERS, ENTITY, ROUTINE
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.order import Backfill, order_backfill
@@ -69,7 +69,7 @@ def _routine(program: Program) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         wanted = Backfill(
             program.code,
-            date.fromisoformat(config.on_date) if config.on_date else None,
+            typed_day(config.on_date, where="on_date") if config.on_date else None,
             config.audience or None,
             config.parameters,
             config.dry_run,

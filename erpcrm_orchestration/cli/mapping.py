@@ -13,7 +13,7 @@ import typer
 from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, only_one, show_rows
 from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
-from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.domain.values import typed_day
 from erpcrm_orchestration.services.inbox_correction import Author, integrate_now
 from erpcrm_orchestration.services.worklist import Ratio, Word, causes, exact, forget_word, map_word, set_ratio
 from erpcrm_orchestration.store.dossier import require_code
@@ -142,10 +142,7 @@ def remove_ratio_command(unit: Unit, base: BaseUnit, dossier: Dossier, start: Da
 
 
 def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError("E-CLI-055", "erpcrm mapping ratio --valid-from", f"{text!r} is no day", "write 2026-01-31") from None
+    return typed_day(text, where="erpcrm mapping ratio --valid-from")
 
 
 def _shown(rows: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -13,6 +13,7 @@ from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState
+from erpcrm_orchestration.domain.values import typed_day
 from erpcrm_orchestration.services import order as service
 from erpcrm_orchestration.services.programs import known_programs, require_sound
 
@@ -146,10 +147,7 @@ def programs_command() -> None:
 
 
 def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise InputError("E-CLI-055", "erpcrm order add --date", f"{text!a} is no day", "write 2026-01-31") from None
+    return typed_day(text, where="erpcrm order add --date") if text else None
 
 
 def _hour(text: str) -> time | None:

@@ -10,6 +10,7 @@ import typer
 from erpcrm_orchestration.cli.listing import AsCsv, AsJson, DossierOption, only_one, show_rows
 from erpcrm_orchestration.cli.session import open_database
 from erpcrm_orchestration.domain.errors import InputError
+from erpcrm_orchestration.domain.values import typed_day
 from erpcrm_orchestration.services import audience as audiences
 from erpcrm_orchestration.services.class_transition import MOST_DAYS, simulate
 
@@ -77,7 +78,4 @@ def _required(dossier: list[str] | None) -> str:
 
 
 def _day(text: str, option: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError("E-CLI-055", f"erpcrm classes simulate {option}", f"{text!a} is no day", "write 2026-01-31") from None
+    return typed_day(text, where=f"erpcrm classes simulate {option}")

@@ -24,6 +24,14 @@ TIMESTAMP = re.compile(
 EPOCH = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
+def typed_day(text: str, *, where: str) -> date:
+    """Return a day that a person typed; raise InputError E-CLI-055 for anything but YYYY-MM-DD."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        raise InputError("E-CLI-055", where, f"{text!a} is no day", "write 2026-01-31") from None
+
+
 def instant(value: object, *, zone: str | None, where: str) -> datetime:
     """Return the instant in UTC; of the two readings in an autumn hour that comes twice, the earlier one."""
     return readings(value, zone=zone, where=where)[0]
