@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from erpcrm_orchestration.checks.routines import ROUTINE_CHECK_SPECS, routine_evaluations
+from erpcrm_orchestration.checks.routines import ROUTINE_CHECK_SPECS, routine_evaluation
 from erpcrm_orchestration.dagster_internals import (
     StepContext,
     check_output,
@@ -118,11 +118,8 @@ def _tell(context: StepContext, executed: Iterable[Executed]) -> None:
         orders = {order.dossier_code: order for order in ended if order.program == program}
         ids = latest_materializations(context.instance, ROUTINE[program], orders)
         evaluations = [
-            evaluation
+            routine_evaluation(program, code, handled(order), run_id=context.run.run_id, storage_id=ids.get(code))
             for code, order in orders.items()
-            for evaluation in routine_evaluations(
-                program, code, handled(order), run_id=context.run.run_id, storage_id=ids.get(code)
-            )
         ]
         log_evaluations(context, evaluations)
 

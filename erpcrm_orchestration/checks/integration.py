@@ -1,11 +1,10 @@
 """The checks of the entities: specifications for Dagster, evaluations from verdicts."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import dagster as dg
 
-from erpcrm_orchestration.dagster_internals import partition_evaluation
+from erpcrm_orchestration.checks.evaluation import evaluation_of
 from erpcrm_orchestration.domain.checks import Verdict
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.inbox_health import INBOX_CHECKS, checks_of
@@ -23,19 +22,14 @@ ENTITY_CHECK_SPECS = tuple(
 def entity_evaluations(
     entity: str, dossier_code: str, verdicts: Mapping[str, Verdict], *, run_id: str, storage_id: int | None
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield one evaluation for each verdict; a failing one carries what to do and its runbook."""
+    """Yield one evaluation for each verdict."""
     for name, verdict in verdicts.items():
-        metadata: dict[str, Any] = dict(verdict.metadata)
-        if not verdict.passed:
-            metadata |= {"recovery": dg.MetadataValue.text(RECOVERY[name]), "runbook": f"docs/runbooks/{name}.md"}
-        yield partition_evaluation(
+        yield evaluation_of(
+            verdict,
             asset_key=ENTITY[entity],
             check_name=name,
-            partition=dossier_code,
-            passed=verdict.passed,
-            severity=dg.AssetCheckSeverity[verdict.severity],
-            metadata=metadata,
-            description=None if verdict.passed else RECOVERY[name],
+            dossier_code=dossier_code,
+            recovery=RECOVERY[name],
             run_id=run_id,
             storage_id=storage_id,
         )

@@ -5,11 +5,10 @@ record them for it. They stand below the assets in the import order for that rea
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import dagster as dg
 
-from erpcrm_orchestration.dagster_internals import partition_evaluation
+from erpcrm_orchestration.checks.evaluation import evaluation_of
 from erpcrm_orchestration.domain.checks import DOSSIER_CHECKS, SOURCE_IS_REACHABLE, SOURCE_RECOVERY, Verdict
 from erpcrm_orchestration.domain.supervision import InteractionState, SyncState
 from erpcrm_orchestration.partitions import DOSSIERS, INTERACTION_STATE
@@ -35,19 +34,14 @@ SAMPLE = 20
 def dossier_evaluations(
     dossier_code: str, verdicts: Mapping[str, Verdict], *, run_id: str, storage_id: int | None
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield one evaluation for each verdict of a dossier; a failing one carries what to do and its runbook."""
+    """Yield one evaluation for each verdict of a dossier."""
     for name, verdict in verdicts.items():
-        metadata: dict[str, Any] = dict(verdict.metadata)
-        if not verdict.passed:
-            metadata |= {"recovery": dg.MetadataValue.text(RECOVERY[name]), "runbook": f"docs/runbooks/{name}.md"}
-        yield partition_evaluation(
+        yield evaluation_of(
+            verdict,
             asset_key=INTERACTION_STATE,
             check_name=name,
-            partition=dossier_code,
-            passed=verdict.passed,
-            severity=dg.AssetCheckSeverity[verdict.severity],
-            metadata=metadata,
-            description=None if verdict.passed else RECOVERY[name],
+            dossier_code=dossier_code,
+            recovery=RECOVERY[name],
             run_id=run_id,
             storage_id=storage_id,
         )
