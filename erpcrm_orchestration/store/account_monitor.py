@@ -15,6 +15,8 @@ from erpcrm_orchestration.store.routine import work_set_based
 from erpcrm_orchestration.store.routine_schema import order_result, responsible_transfer
 
 _is_listed = order_result.c.details.has_key("Seq")
+ACTIVITIES = {"ACTION": "action", "TASK": "task", "CAMPAIGN": "campaign"}
+"""Process -> the type of the activities that it is."""
 AT_ONCE = 100
 """So many digests are read at a time."""
 
@@ -63,6 +65,7 @@ def watch_scope(connection: sa.Connection, order: Order, watch: Watch, *, now: d
         now=now,
         listed_before=connection.scalar(listed),
         processes=list(watch.processes),
+        activity_types=[word for process, word in ACTIVITIES.items() if process in watch.processes],
         include_related=watch.include_related,
         since=watch.since,
         until=watch.until,

@@ -162,7 +162,7 @@ def test_E33_movement_in_a_process_of_the_preset_counts_and_in_others_does_not(
 )
 def test_E33_each_date_of_a_process_counts_alone(company: RoutineCompany, entity: str, column: str) -> None:
     preset(company, processes=tuple(MovementProcess))
-    kind = {"type": "Task"} if entity == "activity" else {}
+    kind = {"type": "task"} if entity == "activity" else {}
     old, new, gone = company.account("K1"), company.account("K2"), company.account("K3")
     company._insert(entity, DOSSIER, customer_id=old, **{column: LONG_AGO}, **kind)
     company._insert(entity, DOSSIER, customer_id=new, **{column: LATELY}, **kind)

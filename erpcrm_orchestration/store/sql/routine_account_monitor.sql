@@ -1,7 +1,17 @@
 -- Which accounts in `scope` had no movement from :since to before :until, and who gets them. They are listed in order_result; those
--- that change hands are written, with their history. One row of counts comes back. Activities are told apart by their type.
--- The bounds of `scope` stand beside it, so that a slice reads its part of the indexes alone.
-WITH moved AS MATERIALIZED (
+-- that change hands are written, with their history. One row of counts comes back. The bounds of
+-- `scope` stand beside it, so that a slice reads its part of the indexes alone.
+WITH loose AS MATERIALIZED (
+    -- Activities without a customer of their own: few, and found from their side.
+    SELECT a.contact_id, a.opportunity_id, a.occurrence_id
+    FROM hub.activity a
+    WHERE :include_related
+      AND a.dossier_code = :dossier_code AND a.customer_id IS NULL
+      AND a.type = ANY(CAST(:activity_types AS text[])) AND a.deleted_at IS NULL
+      AND ((a.changed_at >= :since AND a.changed_at < :until)
+           OR (a.occurred_at >= :since AND a.occurred_at < :until)
+           OR (a.done_at >= :since AND a.done_at < :until))
+), moved AS MATERIALIZED (
     SELECT c.customer_id
     FROM scope s
     JOIN hub.customer c ON c.dossier_code = :dossier_code AND c.customer_id = s.customer_id
@@ -29,36 +39,19 @@ WITH moved AS MATERIALIZED (
            OR (o.opened_at >= :since AND o.opened_at < :until)
            OR (o.closed_at >= :since AND o.closed_at < :until))
     UNION
-    SELECT of_account.customer_id
-    FROM (
-        SELECT s.customer_id, a.type, a.deleted_at, a.occurred_at, a.done_at, a.changed_at
-        FROM scope s
-        JOIN hub.activity a ON a.dossier_code = :dossier_code AND a.customer_id = s.customer_id AND a.customer_id BETWEEN :first AND :last
-        UNION ALL
-        SELECT s.customer_id, a.type, a.deleted_at, a.occurred_at, a.done_at, a.changed_at
-        FROM scope s
-        JOIN hub.contact p ON p.dossier_code = :dossier_code AND p.customer_id = s.customer_id AND p.customer_id BETWEEN :first AND :last
-        JOIN hub.activity a ON a.dossier_code = :dossier_code AND a.contact_id = p.contact_id AND a.customer_id IS NULL
-        WHERE :include_related
-        UNION ALL
-        SELECT s.customer_id, a.type, a.deleted_at, a.occurred_at, a.done_at, a.changed_at
-        FROM scope s
-        JOIN hub.opportunity p ON p.dossier_code = :dossier_code AND p.customer_id = s.customer_id AND p.customer_id BETWEEN :first AND :last
-        JOIN hub.activity a ON a.dossier_code = :dossier_code AND a.opportunity_id = p.opportunity_id AND a.customer_id IS NULL
-        WHERE :include_related
-        UNION ALL
-        SELECT s.customer_id, a.type, a.deleted_at, a.occurred_at, a.done_at, a.changed_at
-        FROM scope s
-        JOIN hub.occurrence p ON p.dossier_code = :dossier_code AND p.customer_id = s.customer_id AND p.customer_id BETWEEN :first AND :last
-        JOIN hub.activity a ON a.dossier_code = :dossier_code AND a.occurrence_id = p.occurrence_id AND a.customer_id IS NULL
-        WHERE :include_related
-    ) of_account
-    WHERE upper(of_account.type) IN ('ACTION', 'TASK', 'CAMPAIGN')
-      AND upper(of_account.type) = ANY(CAST(:processes AS text[]))
-      AND of_account.deleted_at IS NULL
-      AND ((of_account.changed_at >= :since AND of_account.changed_at < :until)
-           OR (of_account.occurred_at >= :since AND of_account.occurred_at < :until)
-           OR (of_account.done_at >= :since AND of_account.done_at < :until))
+    SELECT s.customer_id
+    FROM scope s
+    JOIN hub.activity a ON a.dossier_code = :dossier_code AND a.customer_id = s.customer_id AND a.customer_id BETWEEN :first AND :last
+    WHERE a.type = ANY(CAST(:activity_types AS text[])) AND a.deleted_at IS NULL
+      AND ((a.changed_at >= :since AND a.changed_at < :until)
+           OR (a.occurred_at >= :since AND a.occurred_at < :until)
+           OR (a.done_at >= :since AND a.done_at < :until))
+    UNION
+    SELECT p.customer_id FROM loose a JOIN hub.contact p ON p.dossier_code = :dossier_code AND p.contact_id = a.contact_id
+    UNION
+    SELECT p.customer_id FROM loose a JOIN hub.opportunity p ON p.dossier_code = :dossier_code AND p.opportunity_id = a.opportunity_id
+    UNION
+    SELECT p.customer_id FROM loose a JOIN hub.occurrence p ON p.dossier_code = :dossier_code AND p.occurrence_id = a.occurrence_id
 ), idle AS MATERIALIZED (
     SELECT customer_id FROM scope
     EXCEPT
