@@ -48,7 +48,8 @@ class Translator:
 
     def instant(self, at: datetime, zone: tzinfo | None = None) -> str:
         """Return date, time and offset in the reader's own zone, or in the given one."""
-        return _instant(self.language, at.astimezone(zone))
+        local = at.astimezone(zone)
+        return _instant(self.language, local.replace(tzinfo=None), local.strftime("%z"))
 
     def duration(self, length: timedelta) -> str:
         """Return a length of time in words, in the largest unit of which there are two, never rounded up: `119 minutes`."""
@@ -75,9 +76,9 @@ def _number(language: Language, value: int) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _instant(language: Language, local: datetime) -> str:
-    offset = local.strftime("%z")
-    return f"{format_datetime(local, 'medium', tzinfo=local.tzinfo, locale=language.value)} {offset[:3]}:{offset[3:]}"
+def _instant(language: Language, local: datetime, offset: str) -> str:
+    """Format a time without its zone: as keys, the same instant in two zones would be one."""
+    return f"{format_datetime(local, 'medium', locale=language.value)} {offset[:3]}:{offset[3:]}"
 
 
 def day_in_words(day: date, *languages: str | None) -> str:

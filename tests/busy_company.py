@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,12 +12,22 @@ import sqlalchemy as sa
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import MailSettings
+from erpcrm_orchestration.domain.routine_settings import (
+    Agenda,
+    Audience,
+    ClassMetric,
+    ClassOperator,
+    ClassRule,
+    Server,
+    ServerState,
+)
 from erpcrm_orchestration.services.data_hub import advance, take_pivot_files
 from erpcrm_orchestration.store import integration_schema, schema
 from erpcrm_orchestration.store.ledger import request_refresh
 from tests.company import Company, ago
 from tests.integrated_company import IntegratedCompany
 from tests.postgres import intake_company
+from tests.routine_company import RoutineCompany
 
 NAMES = (
     "Maintenance des ascenseurs et escaliers mécaniques du Grand-Est",
@@ -39,6 +50,8 @@ class Busy:
     dataset: int = 0
     mail: int = 0
     request: int = 0
+    order: int = 0
+    failed: int = 0
     dossiers: list[str] = field(default_factory=list)
 
     def pages(self) -> dict[str, str]:
@@ -66,6 +79,12 @@ class Busy:
             "setting-template": "/settings/mail_templates/interactions_alert",
             "setting-general": "/settings/general/general",
             "setting-new": "/settings/mail_groups/new",
+            "setting-audience": "/settings/audiences/all_customers",
+            "orders": "/orders",
+            "order": f"/orders/{self.order}",
+            "order-failed": f"/orders/{self.failed}",
+            "order-new": "/orders/new?dossier=998&program=birthday_greeting",
+            "simulation": "/classes/simulate?dossier=998&from=2026-09-01&to=2026-11-18&every=7",
             "people": "/people",
             "person": "/people/1",
             "events": "/events",
@@ -97,6 +116,7 @@ def busy_company(engine: sa.Engine, clock: FixedClock, folder: Path, shop_url: s
             company.dataset("998", category, "ERROR" if hour % 2 else "PENDING", clock.now())
         company.refresh(*found.dossiers, at=clock.now() + timedelta(minutes=15))
     _operations(company, found)
+    _routines(engine, clock, found)
     return found
 
 
@@ -112,6 +132,26 @@ def _orders(engine: sa.Engine, clock: FixedClock, shop: Shop, url: str, found: B
     made.round()
     message = made.rows("flow.inbox", entity="order")[-1]
     found.record, found.source_id = message["message_id"], message["source_id"]
+
+
+def _routines(engine: sa.Engine, clock: FixedClock, found: Busy) -> None:
+    """Let routines have run in dossier 998: with an account that is refused, an order that failed, and others that wait."""
+    made = RoutineCompany(engine, clock).settled("998")
+    made.configure("servers", Server("day"), Server("night", state=ServerState.BLOCKED, supervisor="Anne"))
+    made.configure("agendas", Agenda("account_complement", (time(6), time(18))))
+    made.configure("audiences", Audience("all_customers", "Tous les clients de la région Grand-Est"))
+    rule = ClassRule("silver", "Silver", ClassMetric.ACCUMULATED_VALUE, ClassOperator.AT_LEAST, Decimal(1000))
+    made.configure("class_rules", rule)
+    accounts = [made.account(f"K{number}", company=name, customer_id=9000 + number) for number, name in enumerate(NAMES)]
+    for place, account in enumerate(accounts):
+        made.invoice(9000 + place, clock.now().date() - timedelta(days=9 * place + 1), "1250.50", document_id=9000 + account)
+    made.refuse_complement_of(9000)
+    found.order = made.executed("account_complement", audience="all_customers").order_number
+    made.executed("class_transition", dry_run=True)
+    made.switch_erp_off()
+    found.failed = made.executed("account_complement", agenda=False).order_number
+    made.order("account_complement", agenda=True)
+    made.order("account_status", server_code="night", depends_on=found.failed, requested_by="nathalie.de.la.fontaine")
 
 
 def _datasets(company: Company, folder: Path, found: Busy) -> None:

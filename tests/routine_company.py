@@ -72,7 +72,8 @@ class RoutineCompany:
     def switch_erp_off(self) -> None:
         """Make the connection to the ERP inactive."""
         with self.engine.begin() as connection:
-            connection.execute(sa.update(schema.connection).values(active=False))
+            table = schema.connection
+            connection.execute(sa.update(table).where(table.c.system_code == ERP).values(active=False))
 
     def account(self, code: str | None, dossier: str = DOSSIER, **values: Any) -> int:
         """Store an account; return its id."""

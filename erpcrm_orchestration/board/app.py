@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from erpcrm_orchestration.board import (
     bulk,
+    classes,
     configuration,
     conflicts,
     dagster,
@@ -22,6 +23,7 @@ from erpcrm_orchestration.board import (
     logbook,
     oidc,
     operations,
+    orders,
     people,
     records,
     refresh,
@@ -33,7 +35,10 @@ from erpcrm_orchestration.board.pages import FOLDER, page
 from erpcrm_orchestration.board.query import require_single
 from erpcrm_orchestration.store.version import require_current
 
-NOUNS = (door, dossiers, refresh, records, datasets, bulk, conflicts, logbook, operations, configuration, people)
+NOUNS = (
+    *(door, dossiers, refresh, records, datasets, bulk, conflicts, orders, classes),
+    *(logbook, operations, configuration, people),
+)
 """Each module has `api` and `pages`: two routers over the same functions."""
 
 DESCRIPTION = "What the board shows and does. Sign in at /sign-in; send the session's token as X-CSRF-Token with every POST."

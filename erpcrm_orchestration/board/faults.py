@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -38,7 +38,7 @@ STATUS: tuple[tuple[type[ErpcrmError], int], ...] = (
     (StoreError, 503),
     (SourceError, 502),
 )
-STALE = frozenset({"E-COR-002", "E-COR-003", "E-COR-031", "E-COR-032", "E-COR-034"})
+STALE = frozenset({"E-COR-002", "E-COR-003", "E-COR-031", "E-COR-032", "E-COR-034", "E-ORD-010", "E-ORD-011"})
 """Somebody or something was faster: the same request is right again after a look."""
 MISSING = frozenset({"E-COR-001", "E-CLI-057", "E-HUB-020", "E-COR-020"})
 NOT_THERE = "E-WEB-404 board: there is nothing here that you may see; go back to the dossiers"
@@ -172,7 +172,7 @@ class Faults:
     def invalid(self, request: Request, error: Exception) -> Response:
         """Answer values that are none."""
         found = error.errors() if isinstance(error, RequestValidationError) else []
-        return self.answer(request, 422, *(_line(one) for one in found[:20]))
+        return self.answer(request, 422, *lines_of(found, above=1))
 
     def database(self, request: Request, error: Exception) -> Response:
         """Answer while the database is away, or cannot hold a value; everything else of it is unexpected."""
@@ -205,7 +205,12 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, PoolTimeout)
 
 
-def _line(fault: dict[str, object]) -> str:
+def lines_of(faults: Sequence[Mapping[str, Any]], *, above: int = 0) -> tuple[str, ...]:
+    """Return values that are none as lines; `above`: so many parts of their places say only where the request holds them."""
+    return tuple(_line(one, above) for one in faults[:20])
+
+
+def _line(fault: Mapping[str, Any], above: int) -> str:
     place = fault.get("loc")
-    where = ".".join(str(part) for part in place[1:]) if isinstance(place, tuple) else ""
+    where = ".".join(str(part) for part in place[above:]) if isinstance(place, tuple) else ""
     return one_line(f"E-WEB-422 {where or 'request'}: {fault.get('msg')}; correct it")

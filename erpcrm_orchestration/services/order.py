@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -43,8 +43,10 @@ class OrderRequest:
     tags: Mapping[str, str]
 
 
-def schedule(engine: sa.Engine, new: NewOrder, *, clock: Clock) -> int:
+def schedule(engine: sa.Engine, new: NewOrder, *, clock: Clock, same_within: timedelta | None = None) -> int:
     """Write an order, or raise InputError saying what it cannot be executed with; return its number.
+
+    With `same_within`, an order that says the same and that the same person made so shortly before is joined, not repeated.
 
     E-ORD-002 unknown program, 003 before now, 004 agenda without times, 005 parameters, 006 server, 007 audience, 008 parent,
     009 the agenda has its next order, E-CLI-057 unknown dossier.
@@ -56,8 +58,13 @@ def schedule(engine: sa.Engine, new: NewOrder, *, clock: Clock) -> int:
         new = replace(new, program=program.code, server_code=new.server_code or dossier.routines.server)
         new = checked_parameters(connection, new)
         _require_references(connection, new)
-        at = _scheduled_at(connection, new, dossier, now)
         summary = program.summary if new.summary is None else new.summary
+        if same_within is not None:
+            store.lock_requester(connection, new.requested_by)
+            same = store.find_same(connection, replace(new, summary=summary), since=now - same_within)
+            if same is not None:
+                return same
+        at = _scheduled_at(connection, new, dossier, now)
         number = store.insert_order(connection, new, scheduled_at=at, summary=summary, origin=Origin.PERSON, now=now)
         row = AuditRow("execution_order", str(number), "add", None, {"program": program.code, "at": at.isoformat()})
         record_changes(connection, [row], now=now, actor=new.requested_by)
@@ -267,7 +274,8 @@ def listed(engine: sa.Engine, dossier_code: str | None, state: str | None, *, li
 def local_time(engine: sa.Engine, dossier_code: str, day: date | None, hour: time | None, *, clock: Clock) -> datetime | None:
     """Return the instant of a day and an hour of a dossier; without a day it is today, without both None: at once.
 
-    A day without an hour begins the day, or is now when it is today. Raises InputError E-CLI-057.
+    A day without an hour begins the day, or is at once when it is today; so is the minute that is running. Raises InputError
+    E-CLI-057.
     """
     with engine.connect() as connection:
         zone = require_dossier(connection, dossier_code).time_zone
@@ -275,7 +283,8 @@ def local_time(engine: sa.Engine, dossier_code: str, day: date | None, hour: tim
     today = now.astimezone(ZoneInfo(zone)).date()
     if hour is None and day in {None, today}:
         return None
-    return local_instant(datetime.combine(day or today, hour or time(0)), zone)
+    at = local_instant(datetime.combine(day or today, hour or time(0)), zone)
+    return None if at <= now < at + timedelta(minutes=1) else at
 
 
 def details(engine: sa.Engine, order_number: int) -> tuple[Order, list[dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -99,3 +99,19 @@ def sample(connection: sa.Connection, dossier_code: str, audience: Audience, *, 
     shown = (customer.c.customer_id, customer.c.code, customer.c.company, customer.c.first_name, customer.c.last_name)
     rows = connection.execute(sa.select(*shown).where(condition).order_by(customer.c.customer_id).limit(limit)).mappings()
     return count, [dict(row) for row in rows]
+
+
+def names_of(
+    connection: sa.Connection, dossier_code: str, account_ids: Collection[int]
+) -> dict[int, tuple[str | None, str | None]]:
+    """Return account -> its code and its name."""
+    found = sa.select(customer.c.customer_id, customer.c.code, shown_name().label("name")).where(
+        customer.c.dossier_code == dossier_code, customer.c.customer_id.in_(account_ids)
+    )
+    return {row.customer_id: (row.code, row.name) for row in connection.execute(found)}
+
+
+def shown_name() -> sa.ColumnElement[str]:
+    """Return what people call an account: its company, else first and last name, NULL without both."""
+    person = sa.func.nullif(sa.func.concat_ws(" ", customer.c.first_name, customer.c.last_name), "")
+    return sa.func.coalesce(customer.c.company, person)

@@ -10,9 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.errors import FenceError, InputError
 from erpcrm_orchestration.domain.routine import Counts, NewOrder, Order, OrderState, Origin
 from erpcrm_orchestration.store.engine import load_sql
+from erpcrm_orchestration.store.paging import page_of
+from erpcrm_orchestration.store.person import granted
 from erpcrm_orchestration.store.routine_schema import execution_order, server
 from erpcrm_orchestration.store.schema import dossier
 
@@ -52,6 +55,29 @@ def insert_order(
         "run_id": run_id,
     }
     number: int = connection.execute(sa.insert(execution_order).values(values).returning(columns.order_number)).scalar_one()
+    return number
+
+
+def lock_requester(connection: sa.Connection, requested_by: str) -> None:
+    """Let the person's own orders be written one after another until the end of the transaction."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIM, sa.func.hashtext(requested_by))))
+
+
+def find_same(connection: sa.Connection, new: NewOrder, *, since: datetime) -> int | None:
+    """Return the number of an order that the same person made since then and that says the same, None when there is none."""
+    at_once = columns.scheduled_at == columns.created_at
+    due = columns.auto_agenda if new.agenda else at_once if new.at is None else columns.scheduled_at == new.at
+    same = {
+        columns.dossier_code: new.dossier_code, columns.program: new.program, columns.requested_by: new.requested_by,
+        columns.server_code: new.server_code, columns.audience_code: new.audience, columns.email: new.email,
+        columns.parameters: dict(new.parameters), columns.depends_on: new.depends_on, columns.dry_run: new.dry_run,
+        columns.summary: new.summary, columns.auto_agenda: new.agenda, columns.origin: Origin.PERSON,
+    }  # fmt: skip
+    conditions = [column.is_not_distinct_from(value) for column, value in same.items()]
+    statement = sa.select(sa.func.max(columns.order_number)).where(
+        *conditions, due, columns.created_at >= since, columns.state != OrderState.CANCELLED
+    )
+    number: int | None = connection.scalar(statement)
     return number
 
 
@@ -110,6 +136,11 @@ def read_order(connection: sa.Connection, order_number: int, *, lock: bool = Fal
     return _order(row)
 
 
+def dossier_of(connection: sa.Connection, order_number: int) -> str | None:
+    """Return the dossier of an order, None when there is none of this number."""
+    return connection.scalar(sa.select(columns.dossier_code).where(columns.order_number == order_number))
+
+
 def list_orders(
     connection: sa.Connection,
     *,
@@ -124,6 +155,25 @@ def list_orders(
         if wanted is not None:
             statement = statement.where(column == wanted)
     return [_order(row) for row in connection.execute(statement).mappings()]
+
+
+def page_orders(
+    connection: sa.Connection,
+    person_id: int,
+    *,
+    dossier_code: str | None = None,
+    state: str | None = None,
+    program: str | None = None,
+    limit: int,
+    offset: int,
+) -> tuple[list[Order], int]:
+    """Return a page of the orders that the person may see, the newest first, and how many there are."""
+    statement = _selected().where(granted(person_id, Access.VIEW, columns.dossier_code))
+    for column, wanted in ((columns.dossier_code, dossier_code), (columns.state, state), (columns.program, program)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    rows, total = page_of(connection, statement, (columns.order_number.desc(),), limit, offset)
+    return [_order(row) for row in rows], total
 
 
 @dataclass(frozen=True)
@@ -293,7 +343,7 @@ def states_of(connection: sa.Connection, order_numbers: Sequence[int]) -> dict[i
     return {row.order_number: OrderState(row.state) for row in rows}
 
 
-def _order(row: sa.RowMapping) -> Order:
+def _order(row: Mapping[Any, Any]) -> Order:
     same = (
         *("dossier_code", "order_number", "program", "requested_by", "email", "summary", "scheduled_at", "time_zone"),
         *("server_code", "auto_agenda", "audience_code", "parameters", "depends_on", "dry_run", "attempt", "batch", "run_id"),

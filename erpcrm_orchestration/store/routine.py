@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.routine import Counts, Order, Outcome
-from erpcrm_orchestration.store.audience import accounts_of
+from erpcrm_orchestration.store.audience import accounts_of, shown_name
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.entity_schema import entity_table
+from erpcrm_orchestration.store.paging import Rows, page_of, rows_of
 from erpcrm_orchestration.store.routine_schema import execution_order, order_account
 
 customer = entity_table["customer"]
@@ -22,6 +23,7 @@ order_detail = sa.table(
     schema="automation",
 )
 """A view: the results of an order, and what stands in a history because of it."""
+ERRORS_FIRST = (order_detail.c.outcome != Outcome.ERROR, order_detail.c.customer_id)
 
 
 @dataclass(frozen=True)
@@ -113,20 +115,26 @@ def list_results(
     connection: sa.Connection, order: Order, *, limit: int, outcome: Outcome | None = None
 ) -> list[dict[str, Any]]:
     """Return what became of single accounts, errors first, with the code and name of each account."""
+    statement = _results(order).order_by(*ERRORS_FIRST).limit(limit)
+    if outcome is not None:
+        statement = statement.where(order_detail.c.outcome == outcome)
+    return rows_of(connection, statement)
+
+
+def page_results(connection: sa.Connection, order: Order, *, limit: int, offset: int) -> tuple[Rows, int]:
+    """Return a page of what `list_results` lists, and how many there are."""
+    return page_of(connection, _results(order), ERRORS_FIRST, limit, offset)
+
+
+def _results(order: Order) -> sa.Select[Any]:
     columns = order_detail.c
-    name = sa.func.coalesce(
-        customer.c.company, sa.func.nullif(sa.func.concat_ws(" ", customer.c.first_name, customer.c.last_name), "")
-    )
-    statement = (
-        sa.select(columns.customer_id, customer.c.code, name.label("name"), columns.outcome, columns.message, columns.details)
+    return (
+        sa.select(
+            columns.customer_id, customer.c.code, shown_name().label("name"), columns.outcome, columns.message, columns.details
+        )
         .join(
             customer,
             sa.and_(customer.c.dossier_code == columns.dossier_code, customer.c.customer_id == columns.customer_id),
         )
         .where(columns.dossier_code == order.dossier_code, columns.order_number == order.order_number)
-        .order_by((columns.outcome != Outcome.ERROR), columns.customer_id)
-        .limit(limit)
     )
-    if outcome is not None:
-        statement = statement.where(columns.outcome == outcome)
-    return [dict(row) for row in connection.execute(statement).mappings()]

@@ -12,7 +12,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from erpcrm_orchestration.domain.access import Access
-from erpcrm_orchestration.store import integration_schema, schema
+from erpcrm_orchestration.domain.routine_settings import Audience
+from erpcrm_orchestration.store import integration_schema, routine_schema, routine_settings, schema
+from erpcrm_orchestration.store.entity_schema import entity_table
 from tests.board_house import Guest, House
 from tests.company import Company, ago
 
@@ -42,6 +44,8 @@ NEEDED: Mapping[str, str] = {
     "GET /api/v1/mails": "view",
     "GET /conflicts": "view",
     "GET /api/v1/conflicts": "view",
+    "GET /orders": "view",
+    "GET /api/v1/orders": "view",
     # one dossier, or something of it
     "GET /dossiers/{dossier_code}": "view",
     "GET /api/v1/dossiers/{dossier_code}": "view",
@@ -77,6 +81,18 @@ NEEDED: Mapping[str, str] = {
     "POST /alerts/{alert_id}/take": "operate",
     "POST /api/v1/alerts/{alert_id}/acknowledgement": "operate",
     "POST /mails/{mail_id}/release": "operate",
+    "GET /orders/new": "operate",
+    "POST /orders/new": "operate",
+    "GET /orders/{order_number}": "view",
+    "POST /orders/{order_number}/cancel": "operate",
+    "POST /orders/{order_number}/retry": "operate",
+    "POST /api/v1/orders": "operate",
+    "GET /api/v1/orders/{order_number}": "view",
+    "POST /api/v1/orders/{order_number}/cancel": "operate",
+    "POST /api/v1/orders/{order_number}/retry": "operate",
+    "GET /api/v1/audiences/{audience}/preview": "view",
+    "GET /classes/simulate": "view",
+    "GET /api/v1/classes/simulation": "view",
     "POST /dossiers": "admin",
     "GET /settings": "admin",
     "GET /settings/{section}/{code}": "admin",
@@ -119,12 +135,15 @@ NEEDED: Mapping[str, str] = {
 }
 """What each route needs; one that is missing here fails the test."""
 
-LISTS = frozenset(list(NEEDED)[:17]) | {"GET /settings"}
+LISTS = frozenset(list(NEEDED)[:19]) | {"GET /settings"}
 """What is filtered by the rights of the person: it is asked for once."""
 FILTERED = frozenset({"GET /api/v1/refreshes"})
 """What leaves out what is not the person's and is never missing itself."""
 SHOW_THEIR_OWN = frozenset(
-    {"GET /dossiers/{dossier_code}", "GET /records/{dossier}/{message_id}", "GET /logbook", "GET /refreshes"}
+    {
+        *("GET /dossiers/{dossier_code}", "GET /records/{dossier}/{message_id}", "GET /logbook", "GET /refreshes"),
+        *("GET /orders/{order_number}", "GET /api/v1/audiences/{audience}/preview"),
+    }
 )
 
 
@@ -139,6 +158,7 @@ class Things:
     mail_id: int
     request_id: int
     conflict_id: int
+    order_number: int
 
 
 @pytest.fixture
@@ -153,6 +173,7 @@ def things(company: Company) -> dict[str, Things]:
     company.refresh(*CODES)
     now = company.clock.now()
     with company.engine.begin() as connection:
+        routine_settings.write(connection, "audiences", [Audience("everybody")], now=now)
         for code in CODES:
             tick = {"dossier_code": code, "process_code": "interactions_erpcrm", "due_at": now, "state": "MISSED"}
             connection.execute(sa.insert(schema.tick).values(**tick, reason=f"marker-{code}", recorded_at=now, closed_at=now))
@@ -168,6 +189,10 @@ def things(company: Company) -> dict[str, Things]:
             inbox = integration_schema.inbox
             number = connection.execute(sa.insert(inbox).values(**message).returning(inbox.c.message_id)).scalar_one()
             head = {**key, "external_id": "1", "message_id": number, "content_hash": "h", "first_received_at": now}
+            order = {"dossier_code": code, "program": "account_status", "requested_by": f"marker-{code}", "summary": False}
+            connection.execute(sa.insert(routine_schema.execution_order).values(**order, scheduled_at=now, created_at=now))
+            account = {"dossier_code": code, "customer_id": 1, "company": f"marker-{code}", "updated_at": now}
+            connection.execute(sa.insert(entity_table["customer"]).values(**account))
             record_id = sa.text("nextval('hub.record_id_seq')")
             conflict = {**key, "record_id": 1, "field": "email", "their_value": f"marker-{code}", "opened_at": now}
             connection.execute(sa.insert(integration_schema.field_conflict).values(**conflict))
@@ -180,7 +205,8 @@ def things(company: Company) -> dict[str, Things]:
     numbers, alerts = by_dossier(schema.hub_dataset, "dataset_number"), by_dossier(schema.alert, "alert_id")
     conflicts = by_dossier(integration_schema.field_conflict, "conflict_id")
     mails, requests = by_dossier(schema.mail, "mail_id"), by_dossier(schema.refresh_request, "request_id")
-    found = (messages, numbers, alerts, mails, requests, conflicts)
+    orders = by_dossier(routine_schema.execution_order, "order_number")
+    found = (messages, numbers, alerts, mails, requests, conflicts, orders)
     return {code: Things(code, *(one[code] for one in found)) for code in CODES}
 
 
@@ -202,11 +228,13 @@ def address(path: str, of: Things, person_id: int) -> str:
     """Return the address of a route for what a dossier has."""
     values = {
         **vars(of), "dossier_code": of.code, "dossier": of.code, "section": "dossiers", "kind": "json", "entity": "order",
-        "token": "x", "person_id": person_id, "path:path": "graphql",
+        "token": "x", "person_id": person_id, "path:path": "graphql", "audience": "everybody",
     }  # fmt: skip
     made = re.sub(r"\{([^}]+)\}", lambda found: str(values[found[1]]), path)
     queries = {"/logbook": f"dossier={of.code}", "/refreshes": f"request_id={of.request_id}", "/relaunch": f"dossier={of.code}"}
-    queries["/relaunch-datasets"] = queries["/relaunch"]
+    own = f"dossier={of.code}"
+    queries |= dict.fromkeys(("/relaunch-datasets", "/orders/new", "/classes/simulate", "/classes/simulation"), own)
+    queries["/audiences/everybody/preview"] = own
     queries |= {"/api/v1" + name: query for name, query in queries.items()}
     if "/journeys/" in made:
         return f"{made}?source_id=1"
@@ -227,6 +255,7 @@ def send(guest: Guest, method: str, path: str, of: Things) -> tuple[int, str]:
 
 BODIES = {
     "/api/v1/refreshes": lambda of: {"dossiers": [of.code]},
+    "/api/v1/orders": lambda of: {"dossier": of.code, "program": "account_complement"},
     "/api/v1/records/relaunch": lambda of: {"dossier": of.code, "messages": [of.message_id], "reason": "x"},
     "/api/v1/records/{dossier}/{message_id}/trial": lambda _: {"set": {"id": "2"}},
     "/api/v1/records/{dossier}/{message_id}/correction": lambda _: {"set": {"id": "2"}, "reason": "x"},
@@ -241,6 +270,7 @@ BODIES = {
 }
 FORMS = {
     "/refresh": lambda of: {"dossier": of.code},
+    "/orders/new": lambda of: {"dossier": of.code, "program": "account_complement"},
     "/conflicts/{dossier}/{conflict_id}": lambda _: {"whose": "ours", "reason": "x"},
     "/dossiers": lambda of: {"dossier": of.code, "crm_project_code": "x"},
     "/datasets/{number}/relaunch": lambda _: {"state_number": "1", "reason": "x"},

@@ -134,3 +134,49 @@ if (written) {
   shown("dossier").addEventListener("input", soon);
   preview();
 }
+
+// The form of an order shows what its program takes, and which accounts its audience holds now.
+const ordered = document.querySelector("form[data-order]");
+if (ordered) {
+  const field = (name) => ordered.elements.namedItem(name);
+  const shown = (name) => document.getElementById(`audience-${name}`);
+  document.querySelector("[data-without-script]").hidden = true;
+  for (const one of ordered.querySelectorAll(".of-program")) one.hidden = true;
+  function fit() {
+    for (const part of ordered.querySelectorAll("[data-programs]")) {
+      part.hidden = !part.dataset.programs.split(" ").includes(field("program").value);
+      for (const one of part.querySelectorAll("input, select")) one.disabled = part.hidden;
+    }
+    for (const name of ["date", "hour"]) field(name).disabled = field("agenda").checked;
+  }
+  function items(lines) {
+    return lines.map((line) => {
+      const item = document.createElement("li");
+      item.textContent = line;
+      return item;
+    });
+  }
+  let latest = 0;
+  async function look() {
+    const asked = (latest += 1);
+    const [audience, dossier] = [field("audience").value, field("dossier").value.trim()];
+    shown("all").hidden = audience !== "";
+    let found = {};
+    if (audience && dossier) {
+      const address = `/api/v1/audiences/${encodeURIComponent(audience)}/preview?dossier=${encodeURIComponent(dossier)}`;
+      found = await (await fetch(address)).json();
+    }
+    // An answer that came after the next question is of no use any more.
+    if (asked !== latest) return;
+    shown("count").hidden = found.count === undefined;
+    shown("count").querySelector("b").textContent = found.count === undefined ? "" : found.count.toLocaleString(place);
+    shown("accounts").replaceChildren(...items((found.accounts || []).map((one) => `${one.code || one.customer_id} ${one.name}`)));
+    shown("faults").replaceChildren(...items(found.errors || []));
+  }
+  ordered.addEventListener("change", (event) => {
+    fit();
+    if (["audience", "dossier"].includes(event.target.name)) look();
+  });
+  fit();
+  look();
+}
