@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain import template
 from erpcrm_orchestration.domain.configuration import MailTemplate
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
-from erpcrm_orchestration.domain.routine import NewOrder, missing_parameters
+from erpcrm_orchestration.domain.routine import ACCOUNT_MONITOR, BIRTHDAY_GREETING, NewOrder, missing_parameters
 from erpcrm_orchestration.domain.routine_settings import MonitorParameter
 from erpcrm_orchestration.domain.template import ACCOUNT_PLACEHOLDERS, MONITOR_PLACEHOLDERS
 from erpcrm_orchestration.services.programs import known_programs
@@ -25,12 +25,11 @@ def checked_parameters(connection: sa.Connection, new: NewOrder) -> NewOrder:
     that has none, E-MAIL-078, 083 or 084 for texts that cannot be rendered.
     """
     _require_names(new)
-    if code := new.parameters.get("template"):
-        require_template(connection, code, ACCOUNT_PLACEHOLDERS)
-    if subject := new.parameters.get("subject"):
-        require_subject(subject)
-    if code := new.parameters.get("monitor"):
-        monitor = require_monitor(connection, code)
+    if new.program == BIRTHDAY_GREETING.code:
+        require_template(connection, new.parameters["template"], ACCOUNT_PLACEHOLDERS)
+        require_subject(new.parameters["subject"])
+    if new.program == ACCOUNT_MONITOR.code:
+        monitor = require_monitor(connection, new.parameters["monitor"])
         require_template(connection, monitor.template, MONITOR_PLACEHOLDERS, parts=("subject", "text", "html"))
         return replace(new, audience=new.audience or monitor.audience)
     return new

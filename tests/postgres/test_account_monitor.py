@@ -391,7 +391,7 @@ connectors:
           fields: {code: code}
         write:
           fields: [code, responsible]
-          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{responsible}"}}
+          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{ref.responsible}"}}
 connections:
   crm_998:
     {dossier: "998", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from erpcrm_orchestration.domain.configuration import MailSettings
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.routine import Counts, Order, OrderState
 from erpcrm_orchestration.services.mail import deliver_due
+from erpcrm_orchestration.services.programs import VARIABLE
 from erpcrm_orchestration.store import routine_schema, schema
 from erpcrm_orchestration.store.entity_schema import entity_table
 from tests.company import FOUNDED, Company
@@ -171,6 +173,17 @@ def test_E17_a_template_with_an_unknown_placeholder_is_refused_and_one_that_went
     order = company.run(number)
     assert (order.state, order.counts, mails(company)) == (OrderState.FAILED, Counts(), [])
     assert str(order.failure).startswith("E-MAIL-083 mail template birthday text: ")
+
+
+def test_E17_what_a_routine_of_the_company_calls_subject_and_template_is_its_own(
+    company: RoutineCompany, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("label: Mine\nparameters: {subject: required, template: required}\n", encoding="utf-8")
+    (tmp_path / "mine.sql").write_text("SELECT customer_id, 'changed', :subject || :template FROM scope", encoding="utf-8")
+    company.account("K1")
+    order = company.executed("mine", parameters={"subject": "100 %", "template": "{{any}}"})
+    assert (order.state, order.counts) == (OrderState.DONE, Counts(changed=1))
 
 
 @pytest.mark.parametrize(("summary", "expected"), [(None, 0), (True, 1)])
