@@ -23,6 +23,7 @@ DAGSTER_DATABASE = "dagster"
 DAGSTER_PREFIX = "/dagster"
 LONGEST_SOCKET_PATH = 100
 MODULE = "erpcrm_orchestration.definitions"
+DAGSTER_SETTINGS = "ERPCRM_DAGSTER_SETTINGS"
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ class Deployment:
     def write_files(self) -> None:
         """Write dagster.yaml and the workspace of the shared code server into the Dagster home."""
         self.dagster_home.mkdir(parents=True, exist_ok=True)
-        settings = files("erpcrm_orchestration.deploy").joinpath("dagster.yaml").read_text(encoding="utf-8")
-        (self.dagster_home / "dagster.yaml").write_text(settings, encoding="utf-8")
+        (self.dagster_home / "dagster.yaml").write_text(_dagster_settings(), encoding="utf-8")
         workspace = {"load_from": [{"grpc_server": {"socket": str(self.code_socket), "location_name": MODULE}}]}
         (self.dagster_home / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
         (self.home / "logs").mkdir(exist_ok=True)
@@ -120,6 +120,22 @@ class Deployment:
     def _child(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Child:
         answers = name not in {"code-server", "daemon"}
         return Child(name, [sys.executable, *arguments], environment, self.home / "logs" / f"{name}.log", answers)
+
+
+def _dagster_settings() -> str:
+    """Return our dagster.yaml; a file that ERPCRM_DAGSTER_SETTINGS names takes the place of the keys that it has."""
+    ours = files("erpcrm_orchestration.deploy").joinpath("dagster.yaml").read_text(encoding="utf-8")
+    name = os.environ.get(DAGSTER_SETTINGS, "")
+    if not name:
+        return ours
+    try:
+        own = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = " ".join(str(error).split())
+        raise InputError("E-RUN-008", DAGSTER_SETTINGS, found, "name a YAML file with keys of dagster.yaml") from error
+    if not isinstance(own, dict):
+        raise InputError("E-RUN-008", DAGSTER_SETTINGS, f"{name} is no mapping", "write keys of dagster.yaml into it")
+    return yaml.safe_dump({**yaml.safe_load(ours), **own}, sort_keys=False)
 
 
 def free_port(wanted: int) -> int:

@@ -1,0 +1,138 @@
+"""Servers of execution orders as queues of Celery: a real broker, a worker for each queue, the daemon that asks for runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from erpcrm_orchestration.cli.deployment import DAGSTER_SETTINGS, Deployment
+from erpcrm_orchestration.cli.processes import Child, Group
+from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState
+from erpcrm_orchestration.domain.routine_settings import Server
+from erpcrm_orchestration.services.order import details, schedule
+from erpcrm_orchestration.store.databases import ensure_database
+from erpcrm_orchestration.store.engine import VARIABLE
+from tests.company import Company
+from tests.routine_company import RoutineCompany
+from tests.scenarios.running_deployment import wait_for
+
+REDIS = shutil.which("redis-server")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "servers-on-celery.md"
+QUEUES = {"day": "998", "night": "997"}
+"""Server, which is its queue too -> the dossier of its order."""
+PATIENCE_S = 120
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")]
+
+
+def written(folder: Path, name: str) -> Path:
+    """Write a file of the documentation as it stands there."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition(f"```yaml {name}\n")[2].partition("```")[0]
+    assert yaml.safe_load(text)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for the paths of sockets."""
+    with TemporaryDirectory(prefix="erpcrm-celery-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def deployment(folder: Path, database_url: sa.URL, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """A deployment whose runs are launched by Celery, with the files of the documentation."""
+    broker = f"redis+socket://{folder / 'broker.sock'}"
+    monkeypatch.setenv("CELERY_BROKER", broker)
+    monkeypatch.setenv("CELERY_RESULTS", broker)
+    monkeypatch.setenv(DAGSTER_SETTINGS, str(written(folder, "dagster-celery.yaml")))
+    made = Deployment(folder, database_url, 0)
+    made.write_files()
+    ensure_database(made.dagster_database)
+    for name, value in made.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(VARIABLE, database_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return made
+
+
+@pytest.fixture
+def company(engine: sa.Engine) -> RoutineCompany:
+    """Two dossiers that are not due themselves, each with an account, and the two servers with their tags."""
+    made = RoutineCompany(engine, FixedClock(datetime.now(UTC)))
+    another_day = {"days": [(made.clock.at.isoweekday() + 2) % 7 + 1]}
+    for code in QUEUES.values():
+        Company(engine, made.clock).dossier(code, process=another_day, time_zone="UTC")
+        made.account("K1", dossier=code)
+    made.configure("servers", *(Server(code, tags={"dagster-celery/queue": code}) for code in QUEUES))
+    return made
+
+
+@pytest.fixture
+def workers(folder: Path, deployment: Deployment) -> Iterator[dict[str, int]]:
+    """A broker, a worker for each queue, the code server and the daemon; queue -> the session of its worker."""
+    with dg.DagsterInstance.from_config(str(deployment.dagster_home)) as instance, Group([]) as group:
+        assert type(instance.run_launcher).__name__ == "CeleryRunLauncher"
+
+        def start(name: str, command: Sequence[str]) -> int:
+            child = Child(name, command, dict(os.environ), folder / f"{name}.log", answers=name != "redis")
+            child.start()
+            group.children.append(child)
+            assert child.process is not None
+            return child.process.pid
+
+        socket = folder / "broker.sock"
+        start("redis", [str(REDIS), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)])
+        wait_for(socket.exists, PATIENCE_S, "the broker listens")
+        settings = str(written(folder, "celery-worker.yaml"))
+        command = [sys.executable, "-m", "dagster_celery.cli", "worker", "start", "-A", "dagster_celery.app", "-y", settings]
+        found = {queue: start(queue, [*command, "-q", queue, "-n", queue, "--", "--concurrency=1"]) for queue in QUEUES}
+        code_server, daemon = deployment.children()[:2]
+        start("code-server", code_server.command)
+        wait_for(deployment.code_socket.exists, PATIENCE_S, "the code server listens")
+        start("daemon", daemon.command)
+        # The workers may come later than the orders: what they are asked waits in their queues.
+        yield found
+
+
+def process_of(run_id: str, home: Path) -> int:
+    """Return the process that Dagster says executed a run."""
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+            assert event.dagster_event is not None
+            pid = event.dagster_event.engine_event_data.metadata.get("pid")
+            if pid is not None:
+                return int(str(pid.value))
+    raise AssertionError(f"run {run_id} names no process")
+
+
+def test_each_order_is_executed_by_the_worker_of_its_servers_queue(
+    company: RoutineCompany, deployment: Deployment, workers: dict[str, int]
+) -> None:
+    """E3: an order runs on its server, which is a queue of Celery here."""
+    numbers = {}
+    for server, dossier in QUEUES.items():
+        new = NewOrder(dossier, "account_status", "maria", server_code=server, summary=False)
+        numbers[server] = schedule(company.engine, new, clock=FixedClock(datetime.now(UTC)))
+
+    def ended() -> dict[str, Order] | None:
+        orders = {server: details(company.engine, number)[0] for server, number in numbers.items()}
+        return orders if all(one.ended_at for one in orders.values()) else None
+
+    for server, order in wait_for(ended, PATIENCE_S, "both orders end").items():
+        assert (order.state, order.counts.considered) == (OrderState.DONE, 1)
+        assert order.run_id is not None
+        executing = process_of(order.run_id, deployment.dagster_home)
+        assert os.getsid(executing) == workers[server], f"order of {server} ran in process {executing}"
