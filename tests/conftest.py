@@ -31,6 +31,7 @@ LONGEST_FIRST = (
     "scenarios/test_crash.py",
     "scenarios/test_crash_second_half.py",
     "scenarios/test_deployment.py",
+    "scenarios/test_celery_servers.py",
     "postgres/test_cursor_seeds.py",
     "board/test_accessibility.py",
     "board/test_rights.py",

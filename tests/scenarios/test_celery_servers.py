@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,59 +82,94 @@ def company(engine: sa.Engine) -> RoutineCompany:
     return made
 
 
+@dataclass
+class Cluster:
+    """A broker, a worker for each queue, the code server and the daemon; they end with their group."""
+
+    folder: Path
+    group: Group
+    workers: dict[str, Child] = field(default_factory=dict)
+
+    def start(self, name: str, command: Sequence[str]) -> Child:
+        """Start a program; the broker ends after those that need it."""
+        child = Child(name, command, dict(os.environ), self.folder / f"{name}.log", answers=name != "redis")
+        child.start()
+        self.group.children.append(child)
+        return child
+
+    def start_worker(self, queue: str) -> None:
+        """Start the worker of a queue as the documentation says."""
+        command = (sys.executable, "-m", "dagster_celery.cli", "worker", "start", "-A", "dagster_celery.app")
+        settings = str(written(self.folder, "celery-worker.yaml"))
+        self.workers[queue] = self.start(queue, [*command, "-y", settings, "-q", queue, "-n", queue, "--", "--concurrency=1"])
+
+    def session_of(self, queue: str) -> int:
+        """Return the session of a worker, to which its processes belong."""
+        process = self.workers[queue].process
+        assert process is not None
+        return process.pid
+
+
 @pytest.fixture
-def workers(folder: Path, deployment: Deployment) -> Iterator[dict[str, int]]:
-    """A broker, a worker for each queue, the code server and the daemon; queue -> the session of its worker."""
+def cluster(folder: Path, deployment: Deployment) -> Iterator[Cluster]:
+    """Everything that runs."""
     with dg.DagsterInstance.from_config(str(deployment.dagster_home)) as instance, Group([]) as group:
-        assert type(instance.run_launcher).__name__ == "CeleryRunLauncher"
-
-        def start(name: str, command: Sequence[str]) -> int:
-            child = Child(name, command, dict(os.environ), folder / f"{name}.log", answers=name != "redis")
-            child.start()
-            group.children.append(child)
-            assert child.process is not None
-            return child.process.pid
-
+        assert type(instance.run_launcher).__name__ == "WatchedCeleryRunLauncher"
+        made = Cluster(folder, group)
         socket = folder / "broker.sock"
-        start("redis", [str(REDIS), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)])
+        made.start("redis", [str(REDIS), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)])
         wait_for(socket.exists, PATIENCE_S, "the broker listens")
-        settings = str(written(folder, "celery-worker.yaml"))
-        command = [sys.executable, "-m", "dagster_celery.cli", "worker", "start", "-A", "dagster_celery.app", "-y", settings]
-        found = {queue: start(queue, [*command, "-q", queue, "-n", queue, "--", "--concurrency=1"]) for queue in QUEUES}
+        for queue in QUEUES:
+            made.start_worker(queue)
         code_server, daemon = deployment.children()[:2]
-        start("code-server", code_server.command)
+        made.start("code-server", code_server.command)
         wait_for(deployment.code_socket.exists, PATIENCE_S, "the code server listens")
-        start("daemon", daemon.command)
+        made.start("daemon", daemon.command)
         # The workers may come later than the orders: what they are asked waits in their queues.
-        yield found
+        yield made
 
 
-def process_of(run_id: str, home: Path) -> int:
-    """Return the process that Dagster says executed a run."""
+def process_of(order: Order, home: Path) -> int:
+    """Return the process that Dagster says executed the run of an order."""
+    assert order.run_id is not None
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        for event in instance.all_logs(order.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
             assert event.dagster_event is not None
             pid = event.dagster_event.engine_event_data.metadata.get("pid")
             if pid is not None:
                 return int(str(pid.value))
-    raise AssertionError(f"run {run_id} names no process")
+    raise AssertionError(f"run {order.run_id} names no process")
 
 
-def test_each_order_is_executed_by_the_worker_of_its_servers_queue(
-    company: RoutineCompany, deployment: Deployment, workers: dict[str, int]
+def test_each_order_is_executed_by_the_worker_of_its_servers_queue_and_by_the_next_one_when_that_is_gone(
+    company: RoutineCompany, deployment: Deployment, cluster: Cluster
 ) -> None:
-    """E3: an order runs on its server, which is a queue of Celery here."""
-    numbers = {}
-    for server, dossier in QUEUES.items():
-        new = NewOrder(dossier, "account_status", "maria", server_code=server, summary=False)
-        numbers[server] = schedule(company.engine, new, clock=FixedClock(datetime.now(UTC)))
+    """E3: an order runs on its server, which is a queue of Celery here. F8: a worker that was killed is noticed."""
+    home = deployment.dagster_home
+    numbers = {server: ordered(company, dossier, server) for server, dossier in QUEUES.items()}
+    for server, number in numbers.items():
+        done = wait_for(lambda: ended(company, number), PATIENCE_S, f"the order of {server} ends")  # noqa: B023
+        assert (done.state, done.counts.considered, done.attempt) == (OrderState.DONE, 1, 1)
+        assert os.getsid(process_of(done, home)) == cluster.session_of(server)
 
-    def ended() -> dict[str, Order] | None:
-        orders = {server: details(company.engine, number)[0] for server, number in numbers.items()}
-        return orders if all(one.ended_at for one in orders.values()) else None
+    with company.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE automation.account_complement IN EXCLUSIVE MODE"))
+        company.settled("998")
+        number = ordered(company, "998", "night", "account_complement")
+        wait_for(lambda: company.state(number) is OrderState.RUNNING, PATIENCE_S, "the order runs")
+        cluster.workers["night"].signal_groups(signal.SIGKILL)
+    cluster.start_worker("night")
+    done = wait_for(lambda: ended(company, number), PATIENCE_S, "the order ends in its second run")
+    assert (done.state, done.counts.considered, done.attempt) == (OrderState.DONE, 1, 2)
+    assert os.getsid(process_of(done, home)) == cluster.session_of("night")
 
-    for server, order in wait_for(ended, PATIENCE_S, "both orders end").items():
-        assert (order.state, order.counts.considered) == (OrderState.DONE, 1)
-        assert order.run_id is not None
-        executing = process_of(order.run_id, deployment.dagster_home)
-        assert os.getsid(executing) == workers[server], f"order of {server} ran in process {executing}"
+
+def ordered(company: RoutineCompany, dossier: str, server: str, program: str = "account_status") -> int:
+    """Schedule an order for now; return its number."""
+    new = NewOrder(dossier, program, "maria", server_code=server, summary=False)
+    return schedule(company.engine, new, clock=FixedClock(datetime.now(UTC)))
+
+
+def ended(company: RoutineCompany, number: int) -> Order | None:
+    order, _ = details(company.engine, number)
+    return order if order.ended_at else None
