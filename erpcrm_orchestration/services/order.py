@@ -16,12 +16,12 @@ from erpcrm_orchestration.domain.clock import Clock
 from erpcrm_orchestration.domain.configuration import Dossier
 from erpcrm_orchestration.domain.errors import InputError, did_you_mean
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState, Origin, program_of
+from erpcrm_orchestration.domain.routine import NewOrder, Order, OrderState, Origin
 from erpcrm_orchestration.domain.routine_settings import Agenda
 from erpcrm_orchestration.domain.schedule import local_instant
 from erpcrm_orchestration.services.ledger import ATTEMPTS, LAUNCH_PATIENCE, RunState
 from erpcrm_orchestration.services.order_parameters import checked_parameters
-from erpcrm_orchestration.services.programs import known_programs
+from erpcrm_orchestration.services.programs import require_program
 from erpcrm_orchestration.store import order as store
 from erpcrm_orchestration.store import routine_settings
 from erpcrm_orchestration.store.audit import AuditRow, record_changes
@@ -54,7 +54,7 @@ def schedule(engine: sa.Engine, new: NewOrder, *, clock: Clock, same_within: tim
     now = clock.now()
     with engine.begin() as connection:
         dossier = require_dossier(connection, new.dossier_code)
-        program = program_of(new.program, known_programs())
+        program = require_program(new.program)
         new = replace(new, program=program.code, server_code=new.server_code or dossier.routines.server)
         new = checked_parameters(connection, new)
         _require_references(connection, new)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from erpcrm_orchestration.config.custom_routine import CustomRoutines, read_custom_routines
 from erpcrm_orchestration.domain.custom_routine import CustomRoutine, CustomStatement
-from erpcrm_orchestration.domain.errors import Findings
-from erpcrm_orchestration.domain.routine import PROGRAMS, Program
+from erpcrm_orchestration.domain.errors import Findings, InputError
+from erpcrm_orchestration.domain.routine import PROGRAMS, Program, program_of
 
 VARIABLE = "ERPCRM_ROUTINES"
 _TAKEN = frozenset(name for one in PROGRAMS.values() for name in (one.code, one.original, one.table))
@@ -23,6 +23,17 @@ _TAKEN = frozenset(name for one in PROGRAMS.values() for name in (one.code, one.
 def known_programs() -> Mapping[str, Program]:
     """Return every program by its code."""
     return {**PROGRAMS, **{code: one.program for code, (one, _) in _own().routines.items()}}
+
+
+def require_program(name: str) -> Program:
+    """Return a program by its code or its original one; raise InputError E-ORD-002, and what is wrong with the company's."""
+    try:
+        return program_of(name, known_programs())
+    except InputError as error:
+        faults = _own().faults
+        if faults:
+            raise Findings([error, *(one.error for one in faults)]) from error
+        raise
 
 
 def program_named(code: str) -> Program:

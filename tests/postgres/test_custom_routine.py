@@ -283,8 +283,10 @@ def test_the_commands_of_the_documentation_order_it_and_one_that_is_refused_is_t
     write(other, "COMMIT")
     monkeypatch.setenv(VARIABLE, str(other))
     capsys.readouterr()
-    assert [erpcrm(line.split()) for line in ("order programs", f"config check {agenda}")] == [2, 2]
-    assert capsys.readouterr().err.count("mine.sql:1:1: it begins with COMMIT") == 2
+    lines = ("order programs", f"config check {agenda}", "order add mine --dossier 998")
+    assert [erpcrm(line.split()) for line in lines] == [2, 2, 2]
+    assert capsys.readouterr().err.count("mine.sql:1:1: it begins with COMMIT") == 3
+    assert erpcrm(["order", "add", "crm1003", "--dossier", "998"]) == 0
 
 
 ASSET = f"""
