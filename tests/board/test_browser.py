@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.board_house import House
 from tests.company import Company, ago
 from tests.integrated_company import IntegratedCompany
 from tests.postgres import intake_company
+from tests.routine_company import RoutineCompany
 
 PASSWORD = "correct horse battery"  # noqa: S105  nobody else has it
 REASON = "asked the customer"
@@ -355,3 +357,61 @@ def test_what_somebody_writes_into_a_living_part_is_not_taken_away(browser: Brow
         expect(first.get_by_label("Note")).to_have_value("agent restarts")
         first.get_by_role("button", name="Take care").click()
         expect(page.locator(".alerts")).to_contain_text("agent restarts")
+
+
+def test_E2_E46_an_order_is_configured_seen_to_be_done_and_another_is_cancelled(
+    browser: Browser, engine: sa.Engine, clock: FixedClock, house: House
+) -> None:
+    """A double click makes one order; its page follows it to its end without a reload."""
+    routines = RoutineCompany(engine, clock).founded()
+    routines.account("K1", company="Nord SA")
+    routines.static_audience("vip", "K1")
+    with seat(browser, house, house.guest({"998": "operate"})) as one:
+        page = one.page
+        one.goto("/orders")
+        page.get_by_role("link", name="Configure execution").click()
+        expect(page.locator("[name='p:monitor']")).to_be_hidden()
+        page.locator("[name=program]").select_option("account_monitor")
+        expect(page.locator("[name='p:monitor']")).to_be_visible()
+        page.locator("[name=program]").select_option("account_complement")
+        page.locator("[name=audience]").select_option("vip")
+        expect(page.locator("#audience")).to_contain_text("Accounts now: 1")
+        expect(page.locator("#audience")).to_contain_text("Nord SA")
+        page.get_by_role("button", name="Schedule").dblclick()
+        living = page.locator("[data-live]")
+        expect(living).to_contain_text("waiting")
+        (order,) = routines.orders()
+        page.evaluate("globalThis.sameDocument = true")
+        routines.started()
+        come_back(page)
+        expect(living).to_contain_text("done")
+        assert page.evaluate("globalThis.sameDocument")
+        other = routines.order("account_status", at=clock.at + timedelta(hours=1))
+        one.goto(f"/orders/{other}")
+        page.get_by_role("button", name="Cancel the order").click()
+        expect(page.locator("main")).to_contain_text("cancelled")
+        assert (routines.state(order.order_number).value, routines.state(other).value) == ("DONE", "CANCELLED")
+        one.goto("/orders/new")
+        page.get_by_role("link", name="Cancel", exact=True).click()
+        expect(page).to_have_url(f"{house.url}/orders")
+        assert len(routines.orders()) == 2
+        assert one.complaints == []
+
+
+def test_an_order_is_configured_without_javascript(
+    browser: Browser, engine: sa.Engine, clock: FixedClock, house: House
+) -> None:
+    routines = RoutineCompany(engine, clock).founded()
+    routines.account("K1", company="Nord SA")
+    routines.static_audience("vip", "K1")
+    with seat(browser, house, house.guest({"998": "operate"}), java_script_enabled=False) as one:
+        page = one.page
+        one.goto("/orders/new")
+        page.locator("[name=program]").select_option("account_complement")
+        page.locator("[name=audience]").select_option("vip")
+        page.get_by_role("button", name="Look at the accounts").click()
+        expect(page.locator("#audience")).to_contain_text("Nord SA")
+        page.get_by_role("button", name="Schedule").click()
+        expect(page.locator("main")).to_contain_text("waiting")
+        (order,) = routines.orders()
+        assert order.audience_code == "vip"
