@@ -26,8 +26,16 @@ from erpcrm_orchestration.config.folder import read_folder
 from erpcrm_orchestration.demo.erp import DATABASE, SimulatedErp
 from erpcrm_orchestration.demo.life import WRONG
 from erpcrm_orchestration.demo.mailbox import MailboxFolder, mail_server
+from erpcrm_orchestration.demo.orders import executed, has_accounts, schedule_orders
 from erpcrm_orchestration.demo.pivots import PivotFolder
-from erpcrm_orchestration.demo.round import Milestone, forget_the_systems, integration_milestones, milestones, refused
+from erpcrm_orchestration.demo.round import (
+    Milestone,
+    forget_the_systems,
+    integration_milestones,
+    milestones,
+    refused,
+    routine_milestones,
+)
 from erpcrm_orchestration.demo.systems import Journey, Systems, write_environment
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.errors import InputError, StoreError
@@ -150,11 +158,16 @@ class Company:
     def wait_for_round(self, stop: threading.Event, group: Group, mailbox: MailboxFolder, progress: Status) -> None:
         """Wait until everything has happened once; raise StoreError naming what has not."""
         limit = time.monotonic() + ROUND_PATIENCE_S
+        ordered = False
         while not stop.wait(1):
             group.tend()
+            if not ordered and has_accounts(self.engine):
+                schedule_orders(self.engine, clock=SystemClock())
+                ordered = True
             found = [
                 *milestones(self.engine, mailbox, reachable=REACHABLE, down=DOWN),
                 *integration_milestones(self.engine, self.systems),
+                *routine_milestones(self.engine),
             ]
             missing = [one.name for one in found if not one.is_reached]
             if not missing:
@@ -177,6 +190,7 @@ class Company:
             self._console.print(f"mail  {heading}")
         self._show_orders()
         self._show_wrong_order()
+        self._show_routines()
         self._console.print()
         for line in addresses(deployment):
             self._console.print(line, markup=False, highlight=False)
@@ -208,6 +222,11 @@ class Company:
             f"erpcrm inbox journey {waits.source_id} --dossier 998 --entity order --system shop",
         ):
             self._console.print(f"  {line}", markup=False, highlight=False)
+
+    def _show_routines(self) -> None:
+        """Print how the execution orders stand."""
+        states = ", ".join(f"{count} {state.value}" for state, count in sorted(executed(self.engine).items()))
+        self._console.print(f"\nExecution orders of routines: {states}; `erpcrm order list --dossier 998`", highlight=False)
 
     def _refuse_another_company(self) -> None:
         with self.engine.connect() as connection:

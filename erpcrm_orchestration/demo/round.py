@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from erpcrm_orchestration.demo.mailbox import MailboxFolder
+from erpcrm_orchestration.demo.orders import AT_ONCE, executed, forget_orders
 from erpcrm_orchestration.demo.systems import Systems
+from erpcrm_orchestration.domain.routine import OrderState
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.integration_schema import (
     address,
@@ -49,8 +51,13 @@ def milestones(engine: sa.Engine, mailbox: MailboxFolder, *, reachable: tuple[st
         *(Milestone(f"dossier {code} has its state", code in states) for code in reachable),
         Milestone(f"dossier {down} fails alone: its source is down", (down, "source_is_reachable") in raised),
         Milestone("the late dossier raised its alert", ("001", "synchronisation_is_on_time") in raised),
-        Milestone("its mail arrived", bool(mailbox.headings())),
+        Milestone("its mail arrived", any("dossier 001" in one for one in mailbox.headings())),
     ]
+
+
+def routine_milestones(engine: sa.Engine) -> list[Milestone]:
+    """Return the milestone of the background routines."""
+    return [Milestone("the routines have been executed", executed(engine)[OrderState.DONE] >= AT_ONCE)]
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ def forget_the_systems(engine: sa.Engine) -> None:
     rows = (*dict.fromkeys(child_table.values()), *reversed(entity_table.values()), address)
     cursor = schema.source_cursor
     with engine.begin() as connection:
+        forget_orders(connection)
         for table in (reconciliation, field_conflict, stream_drift, connection_state, work_item, inbox, cross_reference, *rows):
             connection.execute(sa.delete(table))
         connection.execute(sa.delete(cursor).where(cursor.c.source_code.startswith("connection:")))

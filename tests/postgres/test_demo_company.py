@@ -11,12 +11,15 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.config.folder import read_folder
 from erpcrm_orchestration.demo.life import WRONG
-from erpcrm_orchestration.demo.round import forget_the_systems, integration_milestones, refused
+from erpcrm_orchestration.demo.orders import has_accounts, schedule_orders
+from erpcrm_orchestration.demo.round import forget_the_systems, integration_milestones, refused, routine_milestones
 from erpcrm_orchestration.demo.systems import Systems, write_environment
-from erpcrm_orchestration.domain.clock import SystemClock
+from erpcrm_orchestration.domain.clock import FixedClock, SystemClock
+from erpcrm_orchestration.domain.routine import OrderState
 from erpcrm_orchestration.services.configuration import apply
 from erpcrm_orchestration.services.round import Round, work_round
 from erpcrm_orchestration.store.integration_schema import cross_reference, inbox, work_item
+from tests.routine_company import RoutineCompany
 
 CONFIG = Path(__file__).parents[2] / "config"
 NOBODY = "http://127.0.0.1:9"
@@ -98,3 +101,18 @@ def test_the_variables_of_the_demo_are_read_by_a_shell_and_by_the_owner_only(tmp
     script = f'. {file}; printf "%s|%s" "$ERPCRM_A" "$ERPCRM_B"'
     shown = subprocess.run(["/bin/sh", "-c", script], env=dict(os.environ), capture_output=True, text=True, check=True)
     assert shown.stdout == "it's $HOME|b"
+
+
+def test_the_routines_of_the_demo_are_executed_and_the_agenda_has_its_next_order(engine: sa.Engine) -> None:
+    """Complement, status, a class transition as a dry run, and greetings; a new run of the demo forgets them."""
+    play(engine, rounds=4)
+    assert has_accounts(engine)
+    schedule_orders(engine, clock=SystemClock())
+    company = RoutineCompany(engine, FixedClock(SystemClock().now()))
+    done = [*company.started(), *company.started()]
+    assert [(one.failure, one.counts.errors) for one in done] == [(None, 0)] * 4
+    assert all(one.counts.considered for one in done)
+    assert [one.name for one in routine_milestones(engine) if not one.is_reached] == []
+    assert [one.auto_agenda for one in company.orders() if one.state is OrderState.PENDING] == [True]
+    forget_the_systems(engine)
+    assert company.orders() == []
