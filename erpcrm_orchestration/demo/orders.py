@@ -44,9 +44,9 @@ def schedule_orders(engine: sa.Engine, *, clock: Clock) -> None:
     def order(program: str, **wanted: object) -> int:
         return schedule(engine, NewOrder(DOSSIER, program, WHO, email=EMAIL, **wanted), clock=clock)  # type: ignore[arg-type]
 
-    complement = order("account_complement")
+    order("account_complement")
     order("account_status")
-    order("class_transition", dry_run=True, depends_on=complement)
+    order("class_transition", dry_run=True)
     order("birthday_greeting", parameters={"subject": SUBJECT, "template": "birthday"})
     order("account_complement", agenda=True)
 
