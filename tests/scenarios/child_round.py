@@ -16,14 +16,19 @@ import pytest
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.configuration import GeneralParameters
+from erpcrm_orchestration.domain.connection import Connection, Connector
 from erpcrm_orchestration.domain.failpoint import VARIABLE
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.round import Round, work_round
+from erpcrm_orchestration.store.configuration import adapter
 from erpcrm_orchestration.store.engine import create_engine
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive
 from tests.scenarios.seeded_bugs import plant
 
-# A fork server imports once: a fresh interpreter for each of hundreds of deaths would cost minutes.
+# A fork server imports once, and makes what reads the configuration once: for each of hundreds of deaths it would cost minutes.
+for _kind in (GeneralParameters, Connector, Connection):
+    adapter(_kind)
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
 
