@@ -7,6 +7,7 @@ system's clock is wrong and jumps. 200 seeds, 0 rows missed.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ from erpcrm_orchestration.services.polling import poll
 from erpcrm_orchestration.services.work import Work
 from tests.integrated_company import IntegratedCompany
 
-SEEDS = 200
+SEEDS = int(os.environ.get("CURSOR_SEEDS", "60"))
+"""`make crash` does two hundred."""
 PASSES = 5
 PAGE = 4
 ORDERS = [
@@ -143,7 +145,7 @@ def missed(company: IntegratedCompany, dossier: str, system: System) -> list[int
 
 
 @pytest.mark.slow
-def test_no_row_is_missed_in_two_hundred_seeds(engine: sa.Engine, clock: FixedClock) -> None:
+def test_no_row_is_missed_whatever_the_seed(engine: sa.Engine, clock: FixedClock) -> None:
     """F23 F24 F25"""
     company = IntegratedCompany(engine, clock)
     found: dict[int, list[int]] = {}

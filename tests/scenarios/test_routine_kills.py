@@ -35,7 +35,7 @@ FAILPOINTS = (
     "order_after_end_commit",
 )
 PROGRAMS = ("account_complement", "account_status", "class_transition")
-RANDOM_ROUNDS = int(os.environ.get("ROUTINE_KILLS", "18"))
+RANDOM_ROUNDS = int(os.environ.get("ROUTINE_KILLS", "9"))
 """Rounds that are killed at random instants, of all programs together."""
 SEED = 20261122
 ACCOUNTS = 10
