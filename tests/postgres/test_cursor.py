@@ -6,8 +6,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -23,6 +21,7 @@ from erpcrm_orchestration.domain.errors import TransientFailure
 from erpcrm_orchestration.services.intake import take_in
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.schema import hub_dataset, intake_reject, inter_company_task, logbook_entry, source_cursor
+from tests.postgres.child_work import run
 from tests.postgres.intake_company import (
     LOGBOOK,
     STATES,
@@ -38,7 +37,6 @@ from tests.postgres.intake_company import (
 )
 
 TODAY = "2026-11-18"
-PROCESS = Path(__file__).with_name("intake_process.py")
 
 
 @pytest.fixture
@@ -270,21 +268,14 @@ def test_kill_9_of_a_pass_loses_and_doubles_nothing(
         write_dataset(erp, f"D{number}", f"{TODAY} 11:00:00")
         write_task(erp, f"T{number}", f"{TODAY} 11:00:00")
     for _ in range(2):
-        assert run_process("take_in", database_url, f"{point}:kill") == -signal.SIGKILL
-    assert run_process("take_in", database_url, "") == 0
+        assert run("take_in", database_url, f"{point}:kill") == -signal.SIGKILL
+    assert run("take_in", database_url) == 0
     assert take_in(engine, ["001"], clock=clock, environment={}, run_id=None)["001"].failure is None
     written = [key for key in keys(engine) if "/" not in key]
     assert written == [str(number) for number in range(7)]
     assert len(table(engine, hub_dataset, "source_key")) == len(table(engine, inter_company_task, "task_key")) == 8
     assert [key for (key,) in table(engine, intake_reject, "source_key")] == ["7"]
     assert len([key for key in keys(engine) if "/" in key]) == 1
-
-
-def run_process(work: str, url: sa.URL, failpoint: str, *arguments: str) -> int:
-    """Run one piece of work in a process of its own and return its exit code."""
-    environment = {**os.environ, "ERPCRM_FAILPOINT": failpoint, "PYTHONPATH": str(Path(__file__).parents[2])}
-    written = url.render_as_string(hide_password=False)
-    return subprocess.run([sys.executable, str(PROCESS), work, written, *arguments], env=environment, check=False).returncode
 
 
 def test_a_postgresql_source_that_stops_answering_ends_at_its_deadline(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
@@ -23,9 +21,9 @@ from erpcrm_orchestration.domain.pivot import HubResult
 from erpcrm_orchestration.services.data_hub import advance, fix, has_new_files, relaunch, take_pivot_files
 from erpcrm_orchestration.store.integration_schema import correction
 from erpcrm_orchestration.store.schema import hub_dataset, intake_reject, logbook_entry
+from tests.postgres.child_work import run
 from tests.postgres.intake_company import company, state, table
 
-PROCESS = Path(__file__).with_name("intake_process.py")
 GOOD = "<TimeId>7</TimeId><Jour>20261118</Jour><Valide>1</Valide>"
 FAULTY = '<DataHub DataSetType="TPSAFF"><TimeId>7</TimeId>'
 
@@ -415,8 +413,8 @@ def test_kill_9_between_any_two_effects_loses_and_doubles_nothing(
         (folder / f"{number}.pdf").write_bytes(b"%PDF")
     drop(folder, "unknown.DHUB", kind="NEW")
     for _ in range(2):
-        assert run_process(database_url, f"{point}:kill") == -signal.SIGKILL
-    assert run_process(database_url, "") == 0
+        assert run("pivots", database_url, f"{point}:kill") == -signal.SIGKILL
+    assert run("pivots", database_url) == 0
     assert [row[:4] for row in datasets(engine)] == [
         ("0.DHUB", "TPSAFF", 900, "CLOSED_OK"), ("1.DHUB", "TPSAFF", 900, "CLOSED_OK"), ("2.DHUB", "TPSAFF", 900, "CLOSED_OK"),
         ("unknown.DHUB", "NEW", 100, "ERROR"),
@@ -427,12 +425,6 @@ def test_kill_9_between_any_two_effects_loses_and_doubles_nothing(
     assert names(folder, "taken") == ["0.DHUB", "0.pdf", "1.DHUB", "1.pdf", "2.DHUB", "2.pdf"]
     assert names(folder, "in_error") == ["unknown.DHUB"]
     assert table(engine, intake_reject, "reason") == []
-
-
-def run_process(url: sa.URL, failpoint: str) -> int:
-    environment = {**os.environ, "ERPCRM_FAILPOINT": failpoint, "PYTHONPATH": str(Path(__file__).parents[2])}
-    written = url.render_as_string(hide_password=False)
-    return subprocess.run([sys.executable, str(PROCESS), "pivots", written], env=environment, check=False).returncode
 
 
 def test_a_file_that_cannot_be_put_away_keeps_no_other_out_and_is_not_taken_twice(

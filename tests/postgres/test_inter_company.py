@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +19,9 @@ from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.services.intake import take_in
 from erpcrm_orchestration.services.inter_company import Executions, due, execute, pause, reactivate, resume
 from erpcrm_orchestration.store.schema import change, inter_company_task, outbound_call, watcher
+from tests.postgres import child_work
 from tests.postgres.intake_company import TASKS, company, source, sqlite_erp, table, write_task
 
-PROCESS = Path(__file__).with_name("intake_process.py")
 TODAY = "2026-11-18"
 
 
@@ -196,9 +193,7 @@ def test_kill_9_during_a_call_leads_to_one_effect(
     write_task(erp, "T1", f"{TODAY} 11:59:00")
     write_task(erp, "T2", f"{TODAY} 11:59:00")
     take(engine, clock)
-    environment = {**os.environ, "ERPCRM_FAILPOINT": f"{point}:kill", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, str(PROCESS), "tasks", database_url.render_as_string(hide_password=False)]
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    assert child_work.run("tasks", database_url, f"{point}:kill") == -signal.SIGKILL
     run(engine, clock)
     assert "SENDING" in [state for (state,) in table(engine, outbound_call, "state")]
     clock.at += timedelta(minutes=2)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,17 +13,16 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import OnUncertain
-from erpcrm_orchestration.domain.failpoint import VARIABLE as FAILPOINT
 from erpcrm_orchestration.domain.mail import DeliveryReport, MailDraft
 from erpcrm_orchestration.services.mail import deliver_due, due
 from erpcrm_orchestration.store import mail as outbox
 from erpcrm_orchestration.store import schema
-from erpcrm_orchestration.store.engine import VARIABLE
 from tests.conftest import NOON
 from tests.mailbox import Mailbox, running_mailbox
+from tests.postgres.child_work import run, start
+from tests.scenarios.child_round import go_on, wait_until_stopped
 
 TIMEOUT_S = 5
-SEND = [sys.executable, "-m", "erpcrm_orchestration.cli.main", "mails", "send"]
 
 BEFORE_THE_SERVER = ("mail_after_claim_commit", "mail_before_send")
 AFTER_THE_SERVER = ("mail_after_send", "mail_before_result_commit")
@@ -48,18 +44,9 @@ def put(engine: sa.Engine, *keys: str, policy: OnUncertain = OnUncertain.RESEND)
         outbox.enqueue(connection, drafts, now=NOON)
 
 
-def child(url: sa.URL, failpoint: str | None = None) -> subprocess.Popen[bytes]:
-    environment = os.environ | {VARIABLE: url.render_as_string(hide_password=False)}
-    if failpoint:
-        environment[FAILPOINT] = failpoint
-    return subprocess.Popen(SEND, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
 def killed(url: sa.URL, failpoint: str) -> None:
     """Deliver in a process that ends itself with SIGKILL at the failpoint."""
-    process = child(url, f"{failpoint}:kill")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, errors.decode()
+    assert run("mails", url, f"{failpoint}:kill") == -signal.SIGKILL
 
 
 def later() -> FixedClock:
@@ -150,14 +137,12 @@ def test_F10_a_sender_that_was_stopped_and_wakes_up_late_does_not_overwrite_the_
     engine: sa.Engine, database_url: sa.URL, mailbox: Mailbox
 ) -> None:
     put(engine, "k1")
-    process = child(database_url, "mail_after_send:stop")
-    assert mailbox.taken.wait(60)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    process = start("mails", database_url, "mail_after_send:stop")
+    wait_until_stopped(process)
+    assert mailbox.taken.is_set()
     clock = later()
     assert deliver_due(engine, clock=clock, environment={}) == DeliveryReport(sent=1, uncertain=1)
-    os.kill(process.pid, signal.SIGCONT)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert go_on(process) == 0
     assert len(mailbox.received) == 2
     with engine.connect() as connection:
         row = connection.execute(sa.select(schema.mail)).mappings().one()
@@ -174,15 +159,13 @@ def test_F7_killed_at_random_instants_no_mail_is_lost_and_none_comes_more_than_t
     kills = 0
     for _ in range(8):
         mailbox.taken.clear()
-        process = child(database_url)
-        while process.poll() is None and not mailbox.taken.wait(0.1):
+        process = start("mails", database_url)
+        while process.is_alive() and not mailbox.taken.wait(0.1):
             continue
-        try:
-            process.communicate(timeout=chance.uniform(0, 0.05))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
+        process.join(chance.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
         with engine.begin() as connection:
             dead = sa.update(schema.mail).where(schema.mail.c.state == "SENDING")
             connection.execute(dead.values(claimed_at=NOON))
