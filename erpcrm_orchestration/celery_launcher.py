@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+
+from erpcrm_orchestration.dagster_internals import CheckRunHealthResult, WorkerStatus
 
 ANSWER_S = 1.0
 """Workers answer within milliseconds, also while their processes work."""

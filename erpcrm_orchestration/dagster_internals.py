@@ -28,6 +28,20 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, Sq
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import serialize_value
 
+__all__ = [
+    "CheckRunHealthResult",
+    "WatchedRunLauncher",
+    "WorkerStatus",
+    "check_output",
+    "is_alive",
+    "latest_materializations",
+    "log_evaluations",
+    "log_materializations",
+    "partition_evaluation",
+    "pool_connections",
+    "purge_check_executions",
+]
+
 PID = "pid"
 ROWS_AT_ONCE = 1000
 START_FIELD = 19

@@ -1,7 +1,8 @@
-"""Nobody sees or does more than they may: every route of the board, with each right, for each of twenty dossiers."""
+"""Nobody sees or does more than they may: every route of the board, with each right, for each of many dossiers."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from erpcrm_orchestration.store.entity_schema import entity_table
 from tests.board_house import Guest, House
 from tests.company import Company, ago
 
-CODES = [f"D{number:02}" for number in range(1, 21)]
+DOSSIERS = int(os.environ.get("RIGHTS_DOSSIERS", "8"))
+"""`make crash` asks for twenty: each role has a fourth of them, every other one is foreign to it."""
+CODES = [f"D{number:02}" for number in range(1, DOSSIERS + 1)]
 ROLES = [access.value for access in Access]
 OWN = {role: CODES[place::4] for place, role in enumerate(ROLES)}
-"""Each person has one right, for five of the dossiers."""
+"""Each person has one right, for a fourth of the dossiers."""
 
 ANYBODY, INSTALLATION = "anybody", "installation"
 
@@ -286,7 +289,7 @@ def test_every_route_says_what_it_needs(house: House) -> None:
 
 
 def test_no_route_shows_or_does_more_than_a_person_may(things: dict[str, Things], house: House) -> None:
-    """Each right for five of twenty dossiers; a foreign dossier reads like one that is not there, and nothing leaks."""
+    """Each right for a fourth of the dossiers; a foreign dossier reads like one that is not there, and nothing leaks."""
     house.desk.limiter = Unlimited()
     guests = {role: house.guest(dict.fromkeys(OWN[role], role)) for role in ROLES}
     leaks, wrong, asked = [], [], 0
@@ -312,7 +315,7 @@ def test_no_route_shows_or_does_more_than_a_person_may(things: dict[str, Things]
                     break
     assert leaks == []
     assert not wrong, "\n".join(map(str, sorted({(*one[:2], one[3]) for one in wrong})))
-    assert asked > 3000
+    assert asked > 150 * DOSSIERS
 
 
 class Unlimited:

@@ -47,7 +47,7 @@ EVERY_MINUTE = {"days": [1, 2, 3, 4, 5, 6, 7], "start": wall(0, 0), "duration_mi
 SWEPT = ("001", "340")
 ASKED_FOR = ("210", "450", "998")
 STATE = ["supervision", "interaction_state"]
-ORDERS = int(os.environ.get("FLOW_ORDERS", "20"))
+ORDERS = int(os.environ.get("FLOW_ORDERS", "8"))
 OLDEST_S = 150
 """A state that is due every minute: the minute, a tick of the sensor, and a run on a busy machine."""
 LOCATION = "erpcrm_orchestration.definitions"
