@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from erpcrm_orchestration.board.dagster import may_see_dagster
 from erpcrm_orchestration.board.desk import Reader, language_of
 from erpcrm_orchestration.board.guard import csrf_token
+from erpcrm_orchestration.check_words import group_of_dataset, state_of_mail
 from erpcrm_orchestration.domain.access import EVERY_DOSSIER, Access
 from erpcrm_orchestration.languages import Language, Translator
 
@@ -41,6 +42,8 @@ def page(request: Request, template: str, values: Mapping[str, object] | None = 
         "csrf": csrf_token(reader.visit.token) if reader else "",
         "Access": Access,
         "EVERY_DOSSIER": EVERY_DOSSIER,
+        "groups_in_words": group_of_dataset(say),
+        "mails_in_words": state_of_mail(say),
         "has_dagster": bool(reader and may_see_dagster(reader)),
         "path": request.url.path,
         **(values or {}),

@@ -21,11 +21,15 @@ import sqlalchemy as sa
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
+from erpcrm_orchestration.check_words import recoveries
 from erpcrm_orchestration.cli.main import run
+from erpcrm_orchestration.domain.checks import DOSSIER_CHECKS, SOURCE_RECOVERY
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.inbox_health import INBOX_CHECKS
 from erpcrm_orchestration.domain.sheet import safe
 from erpcrm_orchestration.domain.widget import WIDGET_FIELDS
 from erpcrm_orchestration.languages import Language, Translator, from_environment, known
+from erpcrm_orchestration.services.observation import INSTALLATION_CHECKS
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.engine import VARIABLE
 from erpcrm_orchestration.widget_words import labels
@@ -395,3 +399,12 @@ def test_on_a_terminal_the_state_is_a_table_in_which_nothing_stored_is_markup(en
     assert "[red]P[/red]" in shown
     assert "Alert > 30" in shown
     assert "\x1b[1;31m" in shown
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_what_to_do_about_an_alert_is_said_in_every_language(language: Language) -> None:
+    """The domain holds the English texts; whatever it says is in the catalogues."""
+    texts = {one.recovery for one in (*DOSSIER_CHECKS, *INSTALLATION_CHECKS, *INBOX_CHECKS)} | {SOURCE_RECOVERY}
+    assert texts <= set(recoveries(Translator(Language.EN)))
+    say = Translator(language)
+    assert [text for text in texts if language is not Language.EN and say.gettext(text) == text] == []
