@@ -42,8 +42,6 @@ def page(request: Request, template: str, values: Mapping[str, object] | None = 
         "csrf": csrf_token(reader.visit.token) if reader else "",
         "Access": Access,
         "EVERY_DOSSIER": EVERY_DOSSIER,
-        "groups_in_words": group_of_dataset(say),
-        "mails_in_words": state_of_mail(say),
         "has_dagster": bool(reader and may_see_dagster(reader)),
         "path": request.url.path,
         **(values or {}),
@@ -72,7 +70,7 @@ def _environment() -> jinja2.Environment:
         # They do not change under a running board.
         auto_reload=False,
     )
-    made.globals["asset"] = asset
+    made.globals |= {"asset": asset, "group_of_dataset": group_of_dataset, "state_of_mail": state_of_mail}
     made.filters["iso"] = iso
     return made
 

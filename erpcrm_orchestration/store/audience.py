@@ -52,32 +52,16 @@ def _value(field: AccountField) -> sa.ColumnElement[Any]:
         case AccountField.CLASS:
             return customer.c.class_code
         case AccountField.REGION:
-            return (
-                sa.select(address.c.region)
-                .where(
-                    address.c.dossier_code == customer.c.dossier_code,
-                    address.c.address_hash == customer.c.billing_address_hash,
-                )
-                .scalar_subquery()
-            )
+            return _looked_up(address.c.region, address.c.address_hash == customer.c.billing_address_hash)
         case AccountField.RESPONSIBLE:
-            return (
-                sa.select(employee.c.code)
-                .where(
-                    employee.c.dossier_code == customer.c.dossier_code,
-                    employee.c.employee_id == customer.c.responsible_id,
-                )
-                .scalar_subquery()
-            )
+            return _looked_up(employee.c.code, employee.c.employee_id == customer.c.responsible_id)
         case AccountField.STATUS:
-            return (
-                sa.select(account_status.c.status_erp)
-                .where(
-                    account_status.c.dossier_code == customer.c.dossier_code,
-                    account_status.c.customer_id == customer.c.customer_id,
-                )
-                .scalar_subquery()
-            )
+            return _looked_up(account_status.c.status_erp, account_status.c.customer_id == customer.c.customer_id)
+
+
+def _looked_up(column: sa.Column[Any], condition: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
+    """Return a column of the one row of another table that the account of the outer query has in its dossier."""
+    return sa.select(column).where(column.table.c.dossier_code == customer.c.dossier_code, condition).scalar_subquery()
 
 
 def _compared(value: sa.ColumnElement[Any], one: Filter) -> sa.ColumnElement[bool]:

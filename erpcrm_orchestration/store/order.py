@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,7 +37,13 @@ def insert_order(
     run_id: str | None = None,
 ) -> int:
     """Write an order as PENDING; return its number. `run_id`: the run that makes it for itself."""
-    values = {
+    values = _values(new, scheduled_at=scheduled_at, summary=summary, origin=origin, now=now) | {"run_id": run_id}
+    number: int = connection.execute(sa.insert(execution_order).values(values).returning(columns.order_number)).scalar_one()
+    return number
+
+
+def _values(new: NewOrder, *, scheduled_at: datetime, summary: bool, origin: Origin, now: datetime) -> dict[str, Any]:
+    return {
         "dossier_code": new.dossier_code,
         "program": new.program,
         "requested_by": new.requested_by,
@@ -52,10 +58,7 @@ def insert_order(
         "depends_on": new.depends_on,
         "dry_run": new.dry_run,
         "created_at": now,
-        "run_id": run_id,
     }
-    number: int = connection.execute(sa.insert(execution_order).values(values).returning(columns.order_number)).scalar_one()
-    return number
 
 
 def lock_requester(connection: sa.Connection, requested_by: str) -> None:
@@ -96,21 +99,11 @@ def has_next_of_agenda(connection: sa.Connection, dossier_code: str, program: st
 
 def insert_next_of_agenda(connection: sa.Connection, order: Order, *, scheduled_at: datetime, now: datetime) -> None:
     """Write the order that follows one of an agenda, unless one waits already."""
-    values = {
-        "dossier_code": order.dossier_code,
-        "program": order.program,
-        "requested_by": order.requested_by,
-        "email": order.email,
-        "summary": order.summary,
-        "scheduled_at": scheduled_at,
-        "server_code": order.server_code,
-        "auto_agenda": True,
-        "origin": Origin.AGENDA,
-        "audience_code": order.audience_code,
-        "parameters": dict(order.parameters),
-        "dry_run": order.dry_run,
-        "created_at": now,
-    }
+    following = NewOrder(
+        order.dossier_code, order.program, order.requested_by, agenda=True, server_code=order.server_code,
+        audience=order.audience_code, parameters=order.parameters, dry_run=order.dry_run, email=order.email,
+    )  # fmt: skip
+    values = _values(following, scheduled_at=scheduled_at, summary=order.summary, origin=Origin.AGENDA, now=now)
     connection.execute(
         insert(execution_order)
         .values(values)
@@ -317,11 +310,11 @@ def reopen(connection: sa.Connection, order: Order) -> None:
     )
 
 
-def free_batch(connection: sa.Connection, batch: str, *, but: Collection[int] = ()) -> int:
+def free_batch(connection: sa.Connection, batch: str) -> int:
     """Let the orders of a request that did not start be claimed again; return how many."""
     return connection.execute(
         sa.update(execution_order)
-        .where(columns.batch == batch, columns.state == OrderState.PENDING, columns.order_number.not_in(list(but)))
+        .where(columns.batch == batch, columns.state == OrderState.PENDING)
         .values(batch=None, slot=None, requested_at=None)
     ).rowcount
 
@@ -333,14 +326,6 @@ def free_order(connection: sa.Connection, order_number: int) -> None:
         .where(columns.order_number == order_number, columns.state == OrderState.PENDING)
         .values(batch=None, slot=None, requested_at=None)
     )
-
-
-def states_of(connection: sa.Connection, order_numbers: Sequence[int]) -> dict[int, OrderState]:
-    """Return order number -> state."""
-    rows = connection.execute(
-        sa.select(columns.order_number, columns.state).where(columns.order_number.in_(list(order_numbers)))
-    )
-    return {row.order_number: OrderState(row.state) for row in rows}
 
 
 def _order(row: Mapping[Any, Any]) -> Order:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,20 +27,13 @@ from erpcrm_orchestration.store import integration_schema, routine_schema, routi
 from erpcrm_orchestration.store.entity_schema import entity_table
 from tests.company import FOUNDED, Company
 from tests.integrated_company import IntegratedCompany
-from tests.mailbox import Mailbox, running_mailbox
+from tests.mailbox import Mailbox
 from tests.postgres.child_order import run_to_its_end
 from tests.routine_company import DOSSIER, RoutineCompany, instant
 
 NOON = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 LATELY = instant("2026-03-20T12:00")
 LONG_AGO = instant("2025-12-01T12:00")
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    """A running mail server."""
-    with running_mailbox() as running:
-        yield running
 
 
 @pytest.fixture

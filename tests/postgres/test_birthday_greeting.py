@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -20,20 +19,13 @@ from erpcrm_orchestration.services.programs import VARIABLE
 from erpcrm_orchestration.store import routine_schema, schema
 from erpcrm_orchestration.store.entity_schema import entity_table
 from tests.company import FOUNDED, Company
-from tests.mailbox import Mailbox, running_mailbox
+from tests.mailbox import Mailbox
 from tests.postgres.child_order import run_to_its_end
 from tests.routine_company import DOSSIER, RoutineCompany, instant
 
 MORNING = datetime(2026, 5, 10, 6, 0, tzinfo=UTC)
 BORN = date(1980, 5, 10)
 TEXTS = {"subject": "Bon anniversaire {{account.first_name}}", "template": "birthday"}
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    """A running mail server."""
-    with running_mailbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,18 +19,11 @@ from erpcrm_orchestration.services.mail import deliver_due
 from erpcrm_orchestration.store import routine_settings, schema
 from erpcrm_orchestration.store.person import add_person
 from tests.company import FOUNDED, Company
-from tests.mailbox import Mailbox, running_mailbox
+from tests.mailbox import Mailbox
 from tests.routine_company import RoutineCompany
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BOARD = "https://board.example.com"
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    """A running mail server."""
-    with running_mailbox() as running:
-        yield running
 
 
 @pytest.fixture
