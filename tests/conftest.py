@@ -28,9 +28,10 @@ ROOM_IN_MEMORY = 4_000_000_000
 _database_numbers = itertools.count()
 
 LONGEST_FIRST = (
+    "scenarios/test_deployment.py",
+    "scenarios/test_deployment_faults.py",
     "scenarios/test_crash.py",
     "scenarios/test_crash_second_half.py",
-    "scenarios/test_deployment.py",
     "scenarios/test_celery_servers.py",
     "postgres/test_cursor_seeds.py",
     "board/test_accessibility.py",

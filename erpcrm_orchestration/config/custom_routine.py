@@ -38,6 +38,7 @@ class CustomRoutinePart(Part):
     )
     dry_run: bool = Field(False, description="true when it can be ordered as a dry run")
     summary: bool = Field(True, description="true to mail a summary of every order")
+    tells: bool = Field(False, description="true when other systems are told of the accounts that it changes")
 
 
 @dataclass

@@ -18,7 +18,10 @@ class Need(StrEnum):
 
 @dataclass(frozen=True)
 class CustomRoutine:
-    """What the YAML of a routine says. `sql` is the name of its file, None for `<code>.sql`."""
+    """What the YAML of a routine says. `sql` is the name of its file, None for `<code>.sql`.
+
+    `tells`: other systems are told of the accounts that it changes.
+    """
 
     code: str
     label: str
@@ -27,6 +30,7 @@ class CustomRoutine:
     parameters: Mapping[str, Need] = field(default_factory=dict)
     dry_run: bool = False
     summary: bool = True
+    tells: bool = False
 
     @property
     def program(self) -> Program:

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 WORK = "integration"
 """The name of the lease: one writer per dossier."""
-BATCH = 1000
+BATCH = 2000
 """Records of one transaction."""
+PART = 1000
+"""Records that are merged at once; the next ones are read and mapped meanwhile."""
 LONGEST_WAIT = timedelta(hours=24)
 """A record that waits longer for what is missing is given up; it can be relaunched."""
 MOST_REJECTS_PERCENT = 5

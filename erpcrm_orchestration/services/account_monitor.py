@@ -31,8 +31,6 @@ from erpcrm_orchestration.store.configuration import load_general
 from erpcrm_orchestration.store.mail import enqueue
 
 CAUSE = "account_monitor"
-AT_ONCE = 1_000
-"""So many accounts are loaded at a time to plan what other systems are told of them."""
 MOST_SHOWN = 1_000
 """So many accounts stand in one mail; how many more there are is said."""
 MAILS_AT_ONCE = 100
@@ -54,7 +52,7 @@ class AccountMonitor:
         monitor, now = _monitor(connection, order), run.clock.now()
         counts = store.watch_scope(connection, order, _watch(connection, order, monitor), now=now)
         if counts.changed and not order.dry_run:
-            tell_of_accounts(connection, order, store.handed_over(connection, order, at_once=AT_ONCE), now=now)
+            tell_of_accounts(connection, order, store.handed_over(connection, order), now=now)
         return counts
 
     def finish(self, connection: sa.Connection, order: Order, run: RoutineRun) -> None:

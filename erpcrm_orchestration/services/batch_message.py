@@ -64,15 +64,15 @@ class Pending:
         return self.mapped is not None and self.error is None and self.waiting_for is None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Merged:
     """Messages after the merge: `ready` were integrated, `gone` are deletions, `ignored` are not ours."""
 
-    pending: Sequence[Pending]
-    ready: Sequence[Pending]
     gone: Sequence[Message]
-    ignored: set[int]
-    changed: set[int]
+    pending: list[Pending] = field(default_factory=list)
+    ready: list[Pending] = field(default_factory=list)
+    ignored: set[int] = field(default_factory=set)
+    changed: set[int] = field(default_factory=set)
 
     @property
     def left_out(self) -> list[Pending]:

@@ -95,7 +95,7 @@ class BatchReferences:
         for one in pending:
             for entity, external in one.references:
                 wanted.setdefault(entity, set()).add(external)
-        self.ids = cross_reference.resolve(self.connection, self.stream.dossier_code, self.stream.system, wanted)
+        self.ids |= cross_reference.resolve(self.connection, self.stream.dossier_code, self.stream.system, wanted)
         if self.entity.tree:
             self._check_tree(pending, self.entity.tree)
         arriving = {(self.entity.name, one.message.source_id): one for one in pending if one.is_ready}

@@ -17,8 +17,6 @@ from erpcrm_orchestration.store.class_move import Move
 from erpcrm_orchestration.store.dossier import require_dossier
 from erpcrm_orchestration.store.routine_settings import load
 
-AT_ONCE = 1_000
-"""So many accounts are loaded at a time to plan what other systems are told of them."""
 MOST_DAYS = 366
 """A simulation of more runs is made only for somebody who says that it may take long."""
 
@@ -39,7 +37,7 @@ class ClassTransition:
         store.judge_scope(connection, order, rules_on(connection, order.run_date))
         counts = store.apply_moves(connection, order, now=now)
         if not order.dry_run and counts.changed:
-            tell_of_accounts(connection, order, store.moved_accounts(connection, at_once=AT_ONCE), now=now)
+            tell_of_accounts(connection, order, store.moved_accounts(connection), now=now)
         return counts
 
     def finish(self, connection: sa.Connection, order: Order, run: RoutineRun) -> None:

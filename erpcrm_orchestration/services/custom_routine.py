@@ -13,6 +13,7 @@ from erpcrm_orchestration.domain.custom_routine import CustomRoutine, CustomStat
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.routine import Counts, Order
 from erpcrm_orchestration.services.routine import RoutineRun
+from erpcrm_orchestration.services.routine_outbound import tell_of_accounts
 from erpcrm_orchestration.store import custom_routine as store
 
 
@@ -40,7 +41,10 @@ class CustomExecution:
         misfit = store.find_misfit(connection)
         if misfit is not None:
             raise InputError("E-ORD-043", self.statement.where, _of(misfit), f"correct it and retry {order.label}")
-        return store.keep_outcome(connection, order)
+        counts = store.keep_outcome(connection, order)
+        if self.routine.tells and counts.changed and not order.dry_run:
+            tell_of_accounts(connection, order, store.changed_accounts(connection), now=run.clock.now())
+        return counts
 
     def finish(self, connection: sa.Connection, order: Order, run: RoutineRun) -> None:
         """Nothing follows."""

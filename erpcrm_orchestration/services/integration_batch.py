@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -10,11 +10,12 @@ from erpcrm_orchestration.domain.casts import Refused
 from erpcrm_orchestration.domain.entity import Kind
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.integration import Tally
+from erpcrm_orchestration.domain.integration import PART, Tally
 from erpcrm_orchestration.domain.mapping import MappedRecord
 from erpcrm_orchestration.domain.order_rules import PARTS, total_fault
 from erpcrm_orchestration.domain.record_filter import RecordFilter
 from erpcrm_orchestration.domain.strict_json import loads
+from erpcrm_orchestration.services.ahead import one_ahead
 from erpcrm_orchestration.services.batch_message import BatchResult, Merged, Pending, Reference, Stream
 from erpcrm_orchestration.services.batch_outcome import close_batch, tally_of
 from erpcrm_orchestration.services.batch_references import BatchReferences
@@ -61,20 +62,32 @@ class IntegrationBatch:
 
     def _merged(self, messages: Sequence[Message]) -> Merged:
         gone = [message for message in messages if message.deleted]
-        pending = [self._mapped(message) for message in messages if not message.deleted]
         merge = RecordMerge(self.connection, self.stream.dossier_code, self.entity, self.stream.now)
+        merged = Merged(gone=gone)
+        for part in one_ahead(self._parts([message for message in messages if not message.deleted])):
+            self._merge_part(merge, part, merged)
+        merged.changed |= merge.mark_deleted(message.record_id for message in gone)
+        failpoint("integration.after_merge")
+        return merged
+
+    def _merge_part(self, merge: RecordMerge, pending: Sequence[Pending], merged: Merged) -> None:
         self.references.settle(merge, pending)
         self._hold_back(merge, pending)
         ignored = self._not_ours(merge, pending)
         ready = [one for one in pending if one.is_ready and one.message.message_id not in ignored]
         self._merge_shared(ready)
         failpoint("integration.before_merge")
-        changed = merge.merge(self._rows(ready), creates=self.mapping.mapping.creates)
-        changed |= merge.mark_deleted(message.record_id for message in gone)
-        failpoint("integration.after_merge")
-        return Merged(pending, ready, gone, ignored, changed)
+        merged.changed |= merge.merge(self._rows(ready), creates=self.mapping.mapping.creates)
+        merged.pending += pending
+        merged.ready += ready
+        merged.ignored |= ignored
 
     # --- from payloads to rows ----------------------------------------------------------------------------------------
+
+    def _parts(self, messages: Sequence[Message]) -> Iterator[list[Pending]]:
+        """Yield the messages mapped, a part at a time: each is mapped while the one before it is merged."""
+        for begin in range(0, len(messages), PART):
+            yield [self._mapped(message) for message in messages[begin : begin + PART]]
 
     def _mapped(self, message: Message) -> Pending:
         one = Pending(message, record_id=message.record_id)
@@ -125,7 +138,7 @@ class IntegrationBatch:
         place = Place(self.stream.dossier_code, self.stream.system, self.entity.name, self.stream.now)
         shared = SharedFields(self.connection, place, self.mapping, self.stream.sharing)
         shared.merge([SharedRecord(one.message.source_id, one.record_id, one.mapped) for one in ready if one.mapped])
-        self.told_again = shared.told_again
+        self.told_again |= shared.told_again
 
     def _not_ours(self, merge: RecordMerge, pending: Sequence[Pending]) -> set[int]:
         """Return the messages of records that this mapping may not create and that we do not have."""

@@ -21,6 +21,7 @@ from erpcrm_orchestration.domain.integration import WORK
 from erpcrm_orchestration.domain.key_order import key_order
 from erpcrm_orchestration.domain.received import ConnectorClient, Page, Received, Span, Via
 from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
+from erpcrm_orchestration.services.ahead import one_ahead
 from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.services.fetching import request_missing
 from erpcrm_orchestration.services.work import Work
@@ -142,7 +143,7 @@ class StreamReader:
         span = window(cursor, now, now)
         asked = self._asked(cursor, span)
         clock: datetime | None = None
-        for page, is_last in _with_last(self.client.pages(self.stream, asked)):
+        for page, is_last in _with_last(one_ahead(self.client.pages(self.stream, asked))):
             clock = clock or page.clock
             self._take(page, cursor, span, bound=self._bound(clock, now) if is_last else None)
             failpoint("poll.between_pages")
@@ -180,7 +181,7 @@ class StreamReader:
             if bound is not None:
                 self._finish(connection, cursor, span, bound, now)
             failpoint("poll.before_commit")
-        self.work.grew(receipt.new, self.key.entity)
+        self.work.received(receipt.new, self.key.entity)
 
     def _look(self, records: Sequence[Received]) -> None:
         for one in records:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.routine import Counts, Order
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.entity_schema import entity_table
-from erpcrm_orchestration.store.routine import work_set_based
+from erpcrm_orchestration.store.routine import in_parts, work_set_based
 from erpcrm_orchestration.store.routine_schema import order_result, responsible_transfer
 
 _is_listed = order_result.c.details.has_key("Seq")
@@ -74,7 +74,7 @@ def watch_scope(connection: sa.Connection, order: Order, watch: Watch, *, now: d
     )
 
 
-def handed_over(connection: sa.Connection, order: Order, *, at_once: int) -> Iterator[list[int]]:
+def handed_over(connection: sa.Connection, order: Order) -> Iterator[list[int]]:
     """Yield the accounts in `scope` that this order handed over, in parts."""
     scope = sa.table("scope", sa.column("customer_id"))
     columns = responsible_transfer.c
@@ -82,13 +82,8 @@ def handed_over(connection: sa.Connection, order: Order, *, at_once: int) -> Ite
         sa.select(columns.customer_id)
         .join(scope, scope.c.customer_id == columns.customer_id)
         .where(columns.dossier_code == order.dossier_code, columns.order_number == order.order_number)
-        .order_by(columns.customer_id)
-        .limit(at_once)
     )
-    after = 0
-    while found := list(connection.scalars(ids.where(columns.customer_id > after))):
-        yield found
-        after = found[-1]
+    return in_parts(connection, ids)
 
 
 def count_listed(connection: sa.Connection, order: Order) -> int:

@@ -14,7 +14,7 @@ from erpcrm_orchestration.domain.routine import Counts, Order
 from erpcrm_orchestration.domain.routine_settings import ClassRule
 from erpcrm_orchestration.store.configuration import adapter
 from erpcrm_orchestration.store.engine import load_sql, run_script
-from erpcrm_orchestration.store.routine import scope_bounds, work_set_based
+from erpcrm_orchestration.store.routine import in_parts, scope_bounds, work_set_based
 
 LAST_ID = 2**63 - 1
 
@@ -50,13 +50,9 @@ def apply_moves(connection: sa.Connection, order: Order, *, now: datetime) -> Co
     return work_set_based(connection, "apply_class_moves", order, now=now)
 
 
-def moved_accounts(connection: sa.Connection, *, at_once: int) -> Iterator[list[int]]:
+def moved_accounts(connection: sa.Connection) -> Iterator[list[int]]:
     """Yield the accounts that move, in parts, each once."""
-    ids = sa.select(class_move.c.customer_id).where(class_move.c.fault.is_(None)).order_by(class_move.c.customer_id)
-    after = 0
-    while found := list(connection.scalars(ids.where(class_move.c.customer_id > after).limit(at_once))):
-        yield found
-        after = found[-1]
+    return in_parts(connection, sa.select(class_move.c.customer_id).where(class_move.c.fault.is_(None)))
 
 
 def simulate(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.custom_routine import CustomStatement
-from erpcrm_orchestration.domain.routine import Counts, Order
+from erpcrm_orchestration.domain.routine import Counts, Order, Outcome
 from erpcrm_orchestration.store.engine import load_sql
-from erpcrm_orchestration.store.routine import scope_bounds
+from erpcrm_orchestration.store.routine import in_parts, scope_bounds
 
 _TYPES: Mapping[str, sa.types.TypeEngine[Any]] = {
     "order_number": sa.BigInteger(),
@@ -22,6 +22,8 @@ _TYPES: Mapping[str, sa.types.TypeEngine[Any]] = {
     "last": sa.BigInteger(),
 }
 """Every other parameter is a text."""
+
+outcome = sa.table("routine_outcome", *(sa.column(name) for name in ("customer_id", "outcome")))
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def find_misfit(connection: sa.Connection) -> Misfit | None:
     """Return the first account that cannot stand as the statement returned it, None when all can."""
     row = connection.execute(load_sql("custom_outcome_misfit")).one_or_none()
     return None if row is None else Misfit(row.customer_id, row.outcome, row.times, row.in_scope)
+
+
+def changed_accounts(connection: sa.Connection) -> Iterator[list[int]]:
+    """Yield the accounts that the statement returned as changed, in parts, each once."""
+    return in_parts(connection, sa.select(outcome.c.customer_id).where(outcome.c.outcome == Outcome.CHANGED))
 
 
 def keep_outcome(connection: sa.Connection, order: Order) -> Counts:

@@ -58,6 +58,7 @@ inbox = sa.Table(
     sa.CheckConstraint("attempts >= 1", name="attempts_range"),
     sa.Index("inbox_key_idx", "dossier_code", "system_code", "entity", "source_id", "message_id"),
     sa.Index("inbox_open_idx", "dossier_code", "message_id", postgresql_where=sa.text("state IN ('NEW', 'WAITING')")),
+    sa.Index("inbox_waiting_idx", "dossier_code", "waiting_for", postgresql_where=sa.text("state = 'WAITING'")),
     sa.Index(
         "inbox_problem_idx", "dossier_code", "message_id",
         postgresql_where=sa.text("state IN ('REJECTED', 'DEAD') OR warning IS NOT NULL"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ order_detail = sa.table(
     schema="automation",
 )
 """A view: the results of an order, and what stands in a history because of it."""
+AT_ONCE = 1_000
+"""So many accounts are loaded at a time to plan what other systems are told of them."""
 ERRORS_FIRST = (order_detail.c.outcome != Outcome.ERROR, order_detail.c.customer_id)
 
 
@@ -96,6 +98,15 @@ def work_set_based(connection: sa.Connection, name: str, order: Order, **paramet
         },
     ).one()
     return Counts(row.changed, row.unchanged, row.skipped, row.errors)
+
+
+def in_parts(connection: sa.Connection, accounts: sa.Select[tuple[int]]) -> Iterator[list[int]]:
+    """Yield the account ids that a query selects, ascending, in parts of AT_ONCE."""
+    (column,) = accounts.selected_columns
+    after = 0
+    while found := list(connection.scalars(accounts.where(column > after).order_by(column).limit(AT_ONCE))):
+        yield found
+        after = found[-1]
 
 
 def write_results(connection: sa.Connection, order: Order, results: Sequence[Result]) -> None:

@@ -18,8 +18,10 @@ from erpcrm_orchestration.domain.errors import Findings, InputError
 from erpcrm_orchestration.domain.routine import Counts, Order, OrderState
 from erpcrm_orchestration.services.order import Backfill, order_backfill
 from erpcrm_orchestration.services.programs import VARIABLE, known_programs, require_sound
-from erpcrm_orchestration.store import routine_schema, schema
+from erpcrm_orchestration.store import integration_schema, routine_schema, schema
 from erpcrm_orchestration.store.engine import VARIABLE as DATABASE
+from erpcrm_orchestration.store.entity_schema import address, entity_table
+from tests.integrated_company import IntegratedCompany
 from tests.routine_company import DOSSIER, RoutineCompany, instant
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "add-your-own-routine.md"
@@ -119,6 +121,46 @@ def test_it_has_audience_summary_and_past_dates_as_the_five_have(company: Routin
         company.engine, [DOSSIER], Backfill(CODE, date(2026, 6, 30), parameters=DAYS), clock=company.clock, run_id="run-1"
     )
     assert company.run(number).counts == Counts(unchanged=2, skipped=1)
+
+
+CRM = """
+connectors:
+  crm_of_accounts:
+    kind: rest
+    entities:
+      accounts:
+        map:
+          entity: customer
+          fields: {code: code}
+        write:
+          fields: [code, responsible]
+          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{ref.responsible}"}}
+connections:
+  crm_998:
+    {dossier: "998", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}
+"""
+
+
+def test_other_systems_are_told_of_what_the_documented_routine_changes_and_of_no_dry_run(company: RoutineCompany) -> None:
+    IntegratedCompany(company.engine, company.clock).connect(CRM)
+    employee = entity_table["employee"]
+    with company.engine.begin() as connection:
+        connection.execute(sa.insert(address).values(dossier_code=DOSSIER, address_hash="north", region="North"))
+        person = {"dossier_code": DOSSIER, "employee_id": 900, "code": "E1", "updated_at": company.clock.now()}
+        connection.execute(sa.insert(employee).values(**person))
+    northern = [company.account(f"N{number}", billing_address_hash="north") for number in range(3)]
+    given = {"region": "North", "employee": "E1"}
+    dry = company.executed("regional_responsible", parameters=given, dry_run=True)
+    assert (dry.counts.changed, company.rows(integration_schema.work_item)) == (3, [])
+    order = company.run(company.order("regional_responsible", parameters=given), slice_size=2)
+    assert (order.state, order.counts) == (OrderState.DONE, Counts(changed=3, unchanged=3))
+    told = company.rows(integration_schema.work_item)
+    cause = f"routine:{order.order_number}"
+    assert sorted((one.record_id, one.values["ref"]["responsible"], one.cause) for one in told) == [
+        (one, 900, cause) for one in northern
+    ]
+    again = company.executed("regional_responsible", parameters=given)
+    assert (again.counts.changed, len(company.rows(integration_schema.work_item))) == (0, 3)
 
 
 def test_its_slices_are_transactions_and_a_run_that_is_cut_off_is_gone_on_with(plain: RoutineCompany, folder: Path) -> None:

@@ -1,124 +1,38 @@
-"""A deployment that really runs: what it does by itself, and what it does when its processes are killed."""
+"""A deployment that really runs: what it does by itself, and what people ask of it."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import re
 import shlex
-import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as wall
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.routine import OrderState
 from erpcrm_orchestration.domain.routine_settings import Server
-from erpcrm_orchestration.domain.schedule import Window, ticks_between
 from erpcrm_orchestration.store import routine_schema, schema
-from erpcrm_orchestration.store.embedded import EmbeddedServer
-from erpcrm_orchestration.store.engine import create_engine
-from erpcrm_orchestration.store.ledger import request_refresh
 from tests.board_house import signed_in
 from tests.company import Company
-from tests.integrated_company import CREDENTIALS
-from tests.mailbox import running_mailbox
 from tests.routine_company import RoutineCompany
-from tests.scenarios.orders_flow import LATE, MEMBERS, add_late_dossier, flowing, ledger_of
-from tests.scenarios.running_deployment import BUSY, ERPCRM, RunningDeployment, clean_environment, processes_of, wait_for
+from tests.scenarios.deployed_company import (
+    LOCATION,
+    PASSWORD,
+    STATE,
+    SWEPT,
+    materialized,
+    states_locked,
+    waiting_refreshes,
+)
+from tests.scenarios.running_deployment import ERPCRM, RunningDeployment, wait_for
 
 pytestmark = pytest.mark.slow
-
-PASSWORD = "canary-9f3b-password"  # noqa: S105 - looked for in arguments and logs
-EVERY_MINUTE = {"days": [1, 2, 3, 4, 5, 6, 7], "start": wall(0, 0), "duration_min": 1439, "frequency_min": 1}
-SWEPT = ("001", "340")
-ASKED_FOR = ("210", "450", "998")
-STATE = ["supervision", "interaction_state"]
-ORDERS = int(os.environ.get("FLOW_ORDERS", "8"))
-OLDEST_S = 150
-"""A state that is due every minute: the minute, a tick of the sensor, and a run on a busy machine."""
-LOCATION = "erpcrm_orchestration.definitions"
-
-
-def found_company(engine: sa.Engine) -> Company:
-    """Two dossiers that are due every minute, and three that are refreshed only when somebody asks."""
-    now = datetime.now(UTC)
-    company = Company(engine, FixedClock(now), {})
-    company.mail_group()
-    company.template("FORM.dossier_code", "FORM.TOUT")
-    another_day = {"days": [(now.isoweekday() + 2) % 7 + 1]}
-    for code in sorted({*SWEPT, *ASKED_FOR}):
-        company.dossier(code, process=EVERY_MINUTE if code in SWEPT else another_day, time_zone="UTC")
-        company.log(code, now)
-    return company
-
-
-@pytest.fixture(scope="module")
-def company(server: EmbeddedServer, migrated_template: str) -> Iterator[Company]:
-    """The company of the shared deployment."""
-    with psycopg.connect(server.url(driver="postgresql").render_as_string(), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "deployment" TEMPLATE "{migrated_template}"')
-    engine = create_engine(server.url("deployment"))
-    yield found_company(engine)
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def deployment(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDeployment]:
-    """`erpcrm up` on a server that is named by a URL with a password."""
-    url = company.engine.url.set(password=PASSWORD).render_as_string(hide_password=False)
-    home = tmp_path_factory.mktemp("deployment") / "home"
-    running = RunningDeployment(home, clean_environment(home, ERPCRM_DATABASE_URL=url, **CREDENTIALS))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.clean_up()
-
-
-@contextmanager
-def states_locked(company: Company) -> Iterator[None]:
-    """Let every refresh wait in the middle: it has its leases and cannot write its states."""
-    with company.engine.begin() as connection:
-        connection.execute(sa.text("LOCK TABLE supervision.interaction_state IN EXCLUSIVE MODE"))
-        yield
-
-
-def waiting_refreshes(company: Company) -> int:
-    """Return how many sessions wait for the table of the states."""
-    with company.engine.connect() as connection:
-        found: int = connection.execute(
-            sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'supervision.interaction_state'::regclass")
-        ).scalar_one()
-    return found
-
-
-def lease_holders(company: Company) -> set[str]:
-    return {row.holder for row in company.rows(schema.lease) if row.holder}
-
-
-def materialized(deployment: RunningDeployment, asset: Sequence[str] = STATE) -> set[str]:
-    """Return the dossiers whose state, or another asset, the UI shows as materialised."""
-    query = """query Partitions($key: AssetKeyInput!) {
-      assetNodeOrError(assetKey: $key) {
-        ... on AssetNode { assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions } } }
-      }
-    }"""
-    found = deployment.ask(query, key={"path": list(asset)})["assetNodeOrError"]["assetPartitionStatuses"]
-    return set(found["materializedPartitions"])
 
 
 def ticks_of(deployment: RunningDeployment) -> dict[str, list[dict[str, Any]]]:
@@ -140,7 +54,7 @@ def ticks_of(deployment: RunningDeployment) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_refreshed(
-    company: Company, deployment: RunningDeployment
+    deployed: Company, deployment: RunningDeployment
 ) -> None:
     """The dossiers become partitions by themselves, and every minute one run serves all that are due."""
     wait_for(lambda: set(SWEPT) <= materialized(deployment), 120, "the dossiers that are due are refreshed")
@@ -151,7 +65,7 @@ def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_re
     rare = {"observe_supervision_schedule", "purge_expired_schedule", "reconcile_schedule"}
     assert {name for name, ticks in found.items() if not ticks} <= rare
     assert len(found) == 13
-    assert {row.state for row in company.rows(schema.tick)} <= {"RAN", "REQUESTED", "SKIPPED"}
+    assert {row.state for row in deployed.rows(schema.tick)} <= {"RAN", "REQUESTED", "SKIPPED"}
 
     def succeeded() -> bool:
         swept = [run["status"] for run in deployment.runs() if run["jobName"] == "refresh_interaction_state"]
@@ -191,42 +105,42 @@ def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: Ru
 
 
 def test_a_dossier_is_materialised_by_dagsters_own_command_in_the_environment_that_erpcrm_env_prints(
-    company: Company, deployment: RunningDeployment
+    deployed: Company, deployment: RunningDeployment
 ) -> None:
-    before = company.state("998").last_refreshed_at
+    before = deployed.state("998").last_refreshed_at
     erpcrm = shlex.join(ERPCRM)
     dagster = f"{shlex.quote(ERPCRM[0])} -m dagster asset materialize --partition 998 -m {LOCATION}"
     script = f"""eval "$({erpcrm} env)" && {dagster} --select 'key:"supervision/interaction_state"'"""
     done = subprocess.run(["bash", "-c", script], env=deployment.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert company.state("998").last_refreshed_at > before
+    assert deployed.state("998").last_refreshed_at > before
     assert PASSWORD not in done.stdout + done.stderr
 
 
 def test_several_people_who_ask_for_the_same_refresh_at_once_get_one_run(
-    company: Company, deployment: RunningDeployment
+    deployed: Company, deployment: RunningDeployment
 ) -> None:
     """F41: the request is joined, not repeated."""
-    with states_locked(company):
+    with states_locked(deployed):
         asked = [
             subprocess.Popen([*ERPCRM, "refresh", "450"], env=deployment.environment, stdout=subprocess.PIPE, text=True)
             for _ in range(3)
         ]
-        wait_for(lambda: waiting_refreshes(company), 60, "the refresh is under way")
+        wait_for(lambda: waiting_refreshes(deployed), 60, "the refresh is under way")
     assert [(one.communicate()[0], one.returncode) for one in asked] == [("450: refreshed\n", 0)] * 3
-    requests = company.rows(schema.refresh_request)
+    requests = deployed.rows(schema.refresh_request)
     assert [(row.dossier_code, row.state) for row in requests] == [("450", "DONE")]
     assert len(deployment.runs(erpcrm_batch=requests[0].batch)) == 1
 
 
 def test_E46_an_order_is_scheduled_at_once_and_runs_in_the_background_on_its_server(
-    company: Company, deployment: RunningDeployment
+    deployed: Company, deployment: RunningDeployment
 ) -> None:
     """The command ends while the routine cannot even begin; the sensor starts the order, and its run ends it as DONE."""
-    routines = RoutineCompany(company.engine, company.clock).settled("998")
+    routines = RoutineCompany(deployed.engine, deployed.clock).settled("998")
     routines.configure("servers", Server("night"))
     routines.account("K1", dossier="998")
-    with company.engine.begin() as connection:
+    with deployed.engine.begin() as connection:
         connection.execute(sa.text("LOCK TABLE automation.account_complement IN EXCLUSIVE MODE"))
         ordered = deployment.command("order", "add", "crm338", "--dossier", "998", "--server", "night")
         assert (ordered.returncode, ordered.stderr) == (0, "")
@@ -241,9 +155,9 @@ def test_E46_an_order_is_scheduled_at_once_and_runs_in_the_background_on_its_ser
 
 
 def test_a_routine_is_backfilled_from_the_ui_for_chosen_dossiers_and_a_past_date(
-    company: Company, deployment: RunningDeployment
+    deployed: Company, deployment: RunningDeployment
 ) -> None:
-    routines = RoutineCompany(company.engine, company.clock, _ids=itertools.count(100))
+    routines = RoutineCompany(deployed.engine, deployed.clock, _ids=itertools.count(100))
     for code in ("210", "450"):
         account = routines.settled(code).account("K1", dossier=code)
         routines.invoice(account, date(2026, 1, 10), "100", dossier=code)
@@ -255,7 +169,7 @@ def test_a_routine_is_backfilled_from_the_ui_for_chosen_dossiers_and_a_past_date
 
 
 def test_dagster_is_behind_the_board_read_only_for_viewers_full_for_operators_and_shut_for_everybody_else(
-    company: Company, deployment: RunningDeployment
+    deployed: Company, deployment: RunningDeployment
 ) -> None:
     mutation = 'mutation { addDynamicPartition(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: '
     mutation += f'"{LOCATION}"}}, partitionsDefName: "dossier", partitionKey: "by-the-board") {{ __typename }} }}'
@@ -263,7 +177,7 @@ def test_dagster_is_behind_the_board_read_only_for_viewers_full_for_operators_an
     with httpx.Client(trust_env=False, timeout=30) as client:
 
         def ask(grants: dict[str, str], query: str, **headers: str) -> tuple[int, str]:
-            _, _, token = signed_in(company.engine, grants, now=datetime.now(UTC))
+            _, _, token = signed_in(deployed.engine, grants, now=datetime.now(UTC))
             sent = {"cookie": f"erpcrm={token}", "origin": deployment.board_url, **headers}
             answer = client.post(f"{deployment.board_url}/dagster/graphql", json={"query": query}, headers=sent)
             return answer.status_code, answer.text
@@ -277,7 +191,7 @@ def test_dagster_is_behind_the_board_read_only_for_viewers_full_for_operators_an
         assert ask({"001": "admin", "998": "admin"}, "{ version }")[0] == 404
         assert ask({"*": "admin"}, "{ version }", origin="https://evil.example")[0] == 403
         assert ask({"*": "admin"}, "{ version }", **{"content-type": "text/plain"})[0] == 415
-        _, _, token = signed_in(company.engine, {"*": "admin"}, now=datetime.now(UTC))
+        _, _, token = signed_in(deployed.engine, {"*": "admin"}, now=datetime.now(UTC))
         cookie = {"cookie": f"erpcrm={token}"}
         page = client.get(f"{deployment.board_url}/dagster/runs", headers=cookie)
         assert (page.status_code, "<div id=" in page.text) == (200, True)
@@ -300,132 +214,3 @@ def socket_opens(board_url: str, token: str, origin: str) -> bool:
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall("\r\n".join(lines).encode())
         return connection.makefile("rb").readline().split()[1] == b"101"
-
-
-def test_F35_a_second_up_on_the_same_database_is_refused_with_pid_and_host_of_the_first(
-    deployment: RunningDeployment,
-) -> None:
-    assert deployment.process is not None
-    refused = deployment.command("up", "--port", "0")
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        "E-CLI-060 database deployment: a daemon runs already: "
-        f"erpcrm up pid {deployment.process.pid} host {socket.gethostname()}; use that one, or stop it first\n"
-    )
-
-
-def owed_ticks(company: Company) -> set[tuple[str, datetime]]:
-    """Return dossier and instant of the ticks whose run has not closed them."""
-    return {(row.dossier_code, row.due_at) for row in company.rows(schema.tick) if row.state == "REQUESTED"}
-
-
-def test_F8_the_work_of_a_worker_that_was_killed_with_its_code_server_is_redone(
-    company: Company, deployment: RunningDeployment
-) -> None:
-    """The run is marked as failed, the leases are freed, the ticks are requested again and end as RAN."""
-    with states_locked(company):
-        wait_for(lambda: waiting_refreshes(company) and owed_ticks(company), 90, "a sweep is in the middle")
-        (holder,) = lease_holders(company)
-        code_server = deployment.code_server()
-        owed = owed_ticks(company)
-        os.killpg(code_server, signal.SIGKILL)
-        killed = time.monotonic()
-        wait_for(
-            lambda: [run for run in deployment.runs() if run["runId"] == holder and run["status"] == "FAILURE"],
-            20,
-            "the run is marked as failed",
-        )
-        noticed = time.monotonic() - killed
-    wait_for(lambda: holder not in lease_holders(company), 60, "the lease is freed")
-
-    def redone() -> bool:
-        return {row.state for row in company.rows(schema.tick) if (row.dossier_code, row.due_at) in owed} == {"RAN"}
-
-    wait_for(redone, 60, "the ticks that were owed ran")
-    done = time.monotonic() - killed
-    assert noticed < BUSY * 10
-    assert done < BUSY * 60
-    assert deployment.code_server() != code_server
-    assert "code-server: had ended, started again" in deployment.output.read_text(encoding="utf-8")
-    assert any(row.attempt == 2 for row in company.rows(schema.tick))
-
-
-def test_orders_flow_while_every_tick_is_accounted_for_states_are_refreshed_in_time_and_an_alert_is_mailed_once(
-    company: Company, deployment: RunningDeployment, request: pytest.FixtureRequest
-) -> None:
-    """P3 P7: the integration keeps the supervision from nothing. FLOW_ORDERS=10000 makes it long."""
-    began = datetime.now(UTC)
-    with running_mailbox() as mailbox, flowing(company, SWEPT) as flow:
-        add_late_dossier(company, mailbox, EVERY_MINUTE)
-        figures = flow.run(ORDERS)
-        wait_for(lambda: [one for one in mailbox.received if LATE in one.subject], 90, "the alert is mailed")
-        ended = datetime.now(UTC)
-        mailed = [address for one in mailbox.received if LATE in one.subject for address in one.recipients]
-    assert sorted(mailed) == sorted(MEMBERS), "each member once, however many ticks found it late"
-    assert figures.worst_age_s < OLDEST_S
-    assert len(flow.erp.orders) == ORDERS
-    waited = []
-    for code in SWEPT:
-        window = Window(tuple(EVERY_MINUTE["days"]), EVERY_MINUTE["start"], 1439, 1, "UTC")
-        rows = [row for row in ledger_of(company, code) if row.due_at <= ended - timedelta(seconds=20)]
-        assert [row.due_at for row in rows] == ticks_between(window, company.clock.at, rows[-1].due_at)
-        assert rows[-1].due_at > ended - timedelta(seconds=100)
-        assert {row.state for row in rows} <= {"RAN", "REQUESTED", "SKIPPED"}
-        waited += [(row.closed_at - row.due_at).total_seconds() for row in rows if row.due_at > began and row.state == "RAN"]
-    request.node.user_properties += [
-        ("flow", str(figures)),
-        ("ticks", len(waited)),
-        ("slowest tick, s", max(waited, default=0)),
-    ]
-    assert max(waited, default=0) < OLDEST_S
-
-
-def test_P8_the_password_stands_in_no_argument_no_log_and_nowhere_in_dagsters_storage(
-    company: Company, deployment: RunningDeployment
-) -> None:
-    running = processes_of(deployment.home)
-    assert len(running) >= 4
-    assert [one.command for one in running if PASSWORD in one.command] == []
-    files = [deployment.output, *(file for file in deployment.home.rglob("*") if file.is_file())]
-    assert any(file.name == "daemon.log" for file in files)
-    assert [file for file in files if PASSWORD.encode() in file.read_bytes()] == []
-    dagster = create_engine(company.engine.url.set(database="deployment_dagster"))
-    with dagster.connect() as connection:
-        for table, column in (("event_logs", "event"), ("runs", "run_body"), ("job_ticks", "tick_body")):
-            told = sa.text(f"SELECT count(*) FROM {table} WHERE {column} LIKE :canary")
-            assert connection.execute(told, {"canary": f"%{PASSWORD}%"}).scalar_one() == 0
-    dagster.dispose()
-
-
-def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(tmp_path: Path) -> None:
-    """On the embedded server, which stops too; a refresh is in the middle when the signal comes."""
-    home = tmp_path / "home"
-    deployment = RunningDeployment(home, clean_environment(home))
-    server = EmbeddedServer(home / "postgres")
-    engine = create_engine(server.url("erpcrm"))
-    try:
-        deployment.start(ERPCRM_FAILPOINT="refresh_after_lease:sleep")
-        company = found_company(engine)
-        with engine.begin() as connection:
-            request_refresh(connection, ["998"], by="test", notify=False, now=datetime.now(UTC))
-        wait_for(lambda: lease_holders(company), 120, "a refresh is in the middle")
-        engine.dispose()
-        assert deployment.terminate() < 2 * BUSY * 10
-        assert deployment.process is not None
-        assert deployment.process.returncode == 0
-        assert re.search(r"\nstopped\n$", deployment.output.read_text(encoding="utf-8"))
-        assert [one.command for one in processes_of(home)] == []
-        assert not server.is_alive()
-
-        server.start()
-        assert lease_holders(company) == set()
-        assert company.state("998") is None
-        deployment.start()
-        wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
-        assert deployment.terminate() < 2 * BUSY * 10
-        assert [one.command for one in processes_of(home)] == []
-        assert not server.is_alive(), "`erpcrm up` took it over, though another had started it"
-    finally:
-        engine.dispose()
-        deployment.clean_up()
-        server.stop("immediate")

@@ -1,10 +1,10 @@
-"""What the entities say and statements repeat: which of them the supervision counts, and which tables there are."""
+"""What the entities say and a statement repeats: which of them the supervision counts."""
 
 from __future__ import annotations
 
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.store.engine import read_sql
-from erpcrm_orchestration.store.integration_schema import child_table, entity_table, inbox
+from erpcrm_orchestration.store.integration_schema import inbox
 
 
 def test_the_statement_and_its_index_count_exactly_the_entities_that_have_a_category() -> None:
@@ -18,9 +18,3 @@ def test_the_statement_and_its_index_count_exactly_the_entities_that_have_a_cate
     *named, (_, last) = counted.items()
     words = " ".join(f"WHEN '{name}' THEN '{category.value}'" for name, category in named if category)
     assert f"CASE i.entity {words} ELSE '{last.value if last else None}' END" in statement
-
-
-def test_a_first_load_analyzes_the_table_of_every_entity() -> None:
-    listed = read_sql("analyze_integration")
-    tables = {f"{table.schema}.{table.name}" for table in (*entity_table.values(), *child_table.values())}
-    assert {name for name in tables if f"    {name}" not in listed.replace(",", "").split("\n")} == set()
