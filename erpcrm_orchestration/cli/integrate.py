@@ -11,7 +11,7 @@ import typer
 
 from erpcrm_orchestration.cli.session import open_database
 from erpcrm_orchestration.domain.clock import SystemClock
-from erpcrm_orchestration.domain.errors import InputError, SourceError, one_line
+from erpcrm_orchestration.domain.errors import InputError, one_line
 from erpcrm_orchestration.domain.integration import Tally
 from erpcrm_orchestration.services.connectors import connected
 from erpcrm_orchestration.services.delivery import Deliveries
@@ -42,11 +42,11 @@ def integrate_command(
     for code in sorted(rounds):
         for line in _lines(rounds[code]):
             typer.echo(line)
-    failures = [f"{code}: {failure}" for code in sorted(rounds) for failure in rounds[code].failures]
-    for line in (*left_out, *failures):
+    failures = [(code, failure) for code in sorted(rounds) for failure in rounds[code].failures]
+    for line in (*left_out, *(f"{code}: {failure}" for code, failure in failures)):
         typer.echo(one_line(line), err=True)
     if failures or left_out:
-        raise typer.Exit(SourceError.exit_code if failures else LOOK)
+        raise typer.Exit(max((failure.exit_code for _, failure in failures), default=LOOK))
 
 
 def _codes(engine: sa.Engine, asked: Sequence[str]) -> list[str]:

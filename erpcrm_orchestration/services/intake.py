@@ -24,7 +24,7 @@ from erpcrm_orchestration.services.stream_pass import EpochMoved, Pass, StreamPa
 from erpcrm_orchestration.store.configuration import load_sources
 from erpcrm_orchestration.store.cursor import Progress, dossiers_with_source, open_cursors, record_failures
 from erpcrm_orchestration.store.dataset import dataset_categories
-from erpcrm_orchestration.store.engine import reported
+from erpcrm_orchestration.store.engine import in_each_others_way, reported
 
 SOURCES_AT_ONCE = 8
 DOSSIERS_AT_ONCE = 500
@@ -34,8 +34,6 @@ FAILURES_IN_ROW = 3
 """After so many dossiers in a row whose reading failed, the rest of the stream waits for the next pass."""
 WRONG_MAPPING = {"E-SRC-021", "E-SRC-022", "E-SRC-023"}
 """No such table, no such column, no column of time: the same for every dossier."""
-RETRIED_STATES = {"40001", "40P01"}
-"""SQLSTATE of serialization failure and deadlock: another pass was first."""
 
 
 def take_in(
@@ -136,7 +134,7 @@ class SourceIntake:
             except EpochMoved:
                 continue
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) in RETRIED_STATES:
+                if in_each_others_way(error):
                     continue
                 if error.connection_invalidated or isinstance(error, OperationalError):
                     raise

@@ -28,7 +28,7 @@ from erpcrm_orchestration.domain.values import shown
 from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.services.fetching import request_missing
 from erpcrm_orchestration.store.configuration import load_connection, load_connector
-from erpcrm_orchestration.store.engine import reported
+from erpcrm_orchestration.store.engine import in_each_others_way, reported
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, has_delivery, receive, version_known
 
 LARGEST_BYTES = 5_000_000
@@ -36,8 +36,6 @@ LONGEST_NAME = 200
 STATEMENT_TIMEOUT_MS = 10_000
 """A sender waits for the answer; a database that takes longer is a failure, and the next poll brings the record."""
 ATTEMPTS = 3
-IN_EACH_OTHERS_WAY = frozenset({"40001", "40P01"})
-"""SQLSTATE of a serialization failure and of a deadlock."""
 PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 """What WooCommerce sends, unsigned and without topic, when a webhook is created."""
 
@@ -103,7 +101,7 @@ def _accepted(engine: sa.Engine, delivery: Delivery, environment: Mapping[str, s
             return _stored(engine, one, stream, arrived)
         except sa.exc.OperationalError as error:
             # The integration may hold what we need, and we what it needs; PostgreSQL then ends one of both.
-            if getattr(error.orig, "sqlstate", None) not in IN_EACH_OTHERS_WAY:
+            if not in_each_others_way(error):
                 raise
     return _stored(engine, one, stream, arrived)
 

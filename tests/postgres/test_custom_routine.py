@@ -254,6 +254,8 @@ def test_errors_that_the_statement_itself_tells_of_stand_with_their_code(plain: 
         ("SELECT customer_id, 'x', ''\nINTO t FROM scope", "E-ORD-040 mine.sql:2:1: SELECT INTO"),
         ("SELECT customer_id, 'changed', NULL FROM hub.customer", "E-ORD-040 mine.sql:1:1: it does not read the table scope"),
         ("SELECT customer_id, 'changed, NULL FROM scope", "E-ORD-040 mine.sql:1:21: the quote ' is not closed"),
+        ("SELECT customer_id, $a$ NULL FROM scope", "E-ORD-040 mine.sql:1:21: the quote $a$ is not closed"),
+        (f"{EVERYBODY}\n /* and then", "E-ORD-040 mine.sql:2:2: the comment is not closed"),
         (f"{EVERYBODY} /* ; */ -- ;\nWHERE 1 = :dayz", "E-ORD-041 mine.sql:2:11: :dayz is no parameter; did you mean days?"),
         (EVERYBODY, "E-ORD-041 mine.yaml:2:14 parameters.days: the statement does not use it"),
     ],

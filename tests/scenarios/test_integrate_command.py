@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.integration import WORK
 from erpcrm_orchestration.services.leases import hold
+from erpcrm_orchestration.services.polling import StreamPoll, poll
 from tests.integrated_company import CREDENTIALS, IntegratedCompany
 
 
@@ -95,6 +97,23 @@ def test_a_system_that_failed_ends_with_3_and_the_others_are_done(
     assert "998 shop_998 orders: received 1, integrated 1, rejected 0, waiting 0" in out
     assert [line.partition(" ")[0] for line in err] == ["998:"]
     assert "erp_998" in err[0]
+
+
+def test_a_dossier_whose_lease_was_taken_over_ends_with_4_and_nothing_of_it_is_written(
+    company: IntegratedCompany, shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is our own database that refuses, no system."""
+    ordered(shop)
+
+    def overtaken(*args: Any, **more: Any) -> dict[str, StreamPoll]:
+        with company.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE flow.lease SET epoch = epoch + 1, holder = 'run-9'"))
+        return poll(*args, **more)
+
+    monkeypatch.setattr("erpcrm_orchestration.services.round.poll", overtaken)
+    code, _, err = integrated(capsys)
+    assert (code, [line.partition(" ")[0] for line in err]) == (4, ["998:"])
+    assert company.rows("flow.inbox") == []
 
 
 def test_a_stopped_connection_is_said_and_ends_with_1(
