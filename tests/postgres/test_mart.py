@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -312,12 +313,14 @@ def test_a_message_is_shown_with_why_it_waits_and_for_how_long_and_without_what_
 
 def test_a_message_is_shown_with_our_id_of_its_record_as_long_as_one_is_known(engine: sa.Engine, then: datetime) -> None:
     with engine.begin() as connection:
-        receive(connection, KEY, [Received("7", "{}")], Arrival(Via.POLL, then))
-    ours = fetch(engine, "SELECT external_id, record_id FROM hub.cross_reference")
-    assert fetch(engine, "SELECT source_id, record_id FROM mart.inbox_message") == ours
+        # The same id of another kind of record is another record.
+        for key in (KEY, replace(KEY, stream="products", entity="product")):
+            receive(connection, key, [Received("7", "{}")], Arrival(Via.POLL, then))
+    shown = "SELECT entity, record_id FROM mart.inbox_message ORDER BY entity"
+    assert fetch(engine, shown) == fetch(engine, "SELECT entity, record_id FROM hub.cross_reference ORDER BY entity")
     with engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM hub.cross_reference"))
-    assert fetch(engine, "SELECT source_id, record_id FROM mart.inbox_message") == [("7", None)]
+    assert fetch(engine, shown) == [("customer", None), ("product", None)]
 
 
 def test_what_is_told_and_fetched_is_shown_with_what_became_of_it_and_without_values(engine: sa.Engine, then: datetime) -> None:
