@@ -44,7 +44,11 @@ def run(arguments: list[str]) -> int:
         result = program.main(args=arguments, prog_name="erpcrm", standalone_mode=False)
         sys.stdout.flush()
     except ErpcrmError as error:
-        return _report(error)
+        result = _ended_by(error) or _report(error)
+    except RuntimeError as error:
+        # The interpreter's own locks may be broken by an interruption.
+        if not (result := _ended_by(error)):
+            raise
     except (typer.Abort, KeyboardInterrupt):
         result = INTERRUPTED
     except UsageError as error:
@@ -56,6 +60,19 @@ def run(arguments: list[str]) -> int:
     if result == INTERRUPTED:
         typer.echo("interrupted", err=True)
     return result if isinstance(result, int) else 0
+
+
+def _ended_by(error: BaseException) -> int:
+    """Return the exit code of the signal that broke a statement or a lock, so that it came out as this error; 0 for none."""
+    seen: list[BaseException | None] = [error]
+    for one in seen:
+        if isinstance(one, KeyboardInterrupt):
+            return INTERRUPTED
+        if isinstance(one, SystemExit) and one.code == TERMINATED:
+            return TERMINATED
+        if one is not None:
+            seen += [each for each in (one.__cause__, one.__context__) if each is not None and each not in seen]
+    return 0
 
 
 def _report(error: ErpcrmError) -> int:

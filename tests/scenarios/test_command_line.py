@@ -21,6 +21,7 @@ from erpcrm_orchestration.cli.install import COMMANDS, deferred_commands
 from erpcrm_orchestration.cli.main import run
 from erpcrm_orchestration.domain import failpoint
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.errors import StoreError
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import VARIABLE
@@ -346,6 +347,34 @@ def test_case_62_an_interrupted_refresh_frees_its_lease(company: Company, number
     with company.engine.connect() as connection:
         assert connection.scalar(held) is None
     assert company.state("998") is None
+
+
+@pytest.mark.parametrize(
+    ("signalled", "broken", "code", "word"),
+    [
+        (KeyboardInterrupt(), RuntimeError("release unlocked lock"), 130, "interrupted\n"),
+        (SystemExit(143), StoreError("E-DB-001", "db", "connection in transaction status ACTIVE", "repeat"), 143, ""),
+        (ValueError(), StoreError("E-DB-001", "db", "away", "repeat"), 4, "E-DB-001 db: away; repeat\n"),
+    ],
+)
+def test_case_62_what_a_signal_broke_is_told_as_the_signal(
+    signalled: BaseException,
+    broken: Exception,
+    code: int,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A signal in the middle of a statement, or of a lock of the interpreter, comes out as another error."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise signalled
+        except BaseException:
+            raise broken  # noqa: B904 - as the interpreter chains it
+
+    monkeypatch.setattr("erpcrm_orchestration.cli.main.TyperGroup.main", interrupted)
+    assert (run(["status"]), capsys.readouterr().err) == (code, word)
 
 
 LINES = "a\nb"
