@@ -29,7 +29,6 @@ _database_numbers = itertools.count()
 
 LONGEST_FIRST = (
     "scenarios/test_deployment.py",
-    "scenarios/test_deployment_faults.py",
     "scenarios/test_crash.py",
     "scenarios/test_crash_second_half.py",
     "scenarios/test_celery_servers.py",
