@@ -49,7 +49,7 @@ class Token:
     @property
     def parameter(self) -> str:
         """Return the name of what is bound here, nothing for anything else."""
-        return self.text[1:] if self.text[0] == ":" and len(self.text) > 1 and self.text[1] != ":" else ""
+        return self.text[1:] if self.text[0] == ":" and _NAME.fullmatch(self.text, 1) else ""
 
 
 class _NoTokens(Exception):
