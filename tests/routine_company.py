@@ -29,6 +29,23 @@ from tests.company import FOUNDED, Company
 
 DOSSIER = "998"
 ERP = "erp"
+CRM = """
+connectors:
+  crm_of_accounts:
+    kind: rest
+    entities:
+      accounts:
+        map:
+          entity: customer
+          fields: {code: code}
+        write:
+          fields: [code, responsible]
+          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{ref.responsible}"}}
+connections:
+  crm_998:
+    {dossier: "998", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}
+"""
+"""A CRM that is told of accounts and their responsible, and never asked: nobody answers there."""
 
 
 @dataclass

@@ -29,7 +29,7 @@ from tests.company import FOUNDED, Company
 from tests.integrated_company import IntegratedCompany
 from tests.mailbox import Mailbox
 from tests.postgres.child_order import run_to_its_end
-from tests.routine_company import DOSSIER, RoutineCompany, instant
+from tests.routine_company import CRM, DOSSIER, RoutineCompany, instant
 
 NOON = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 LATELY = instant("2026-03-20T12:00")
@@ -370,24 +370,6 @@ def test_E26_the_audience_of_the_preset_is_used_when_the_order_names_none(compan
     assert (first.audience_code, still(company, first)) == ("own", {accounts[0]})
     second = watched(company, audience="other")
     assert (second.audience_code, still(company, second)) == ("other", set(accounts[1:]))
-
-
-CRM = """
-connectors:
-  crm_of_accounts:
-    kind: rest
-    entities:
-      accounts:
-        map:
-          entity: customer
-          fields: {code: code}
-        write:
-          fields: [code, responsible]
-          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{ref.responsible}"}}
-connections:
-  crm_998:
-    {dossier: "998", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}
-"""
 
 
 def test_E35_other_systems_are_told_of_each_transfer_also_when_the_account_comes_back(company: RoutineCompany) -> None:

@@ -22,7 +22,7 @@ from erpcrm_orchestration.store import integration_schema, routine_schema, schem
 from erpcrm_orchestration.store.engine import VARIABLE as DATABASE
 from erpcrm_orchestration.store.entity_schema import address, entity_table
 from tests.integrated_company import IntegratedCompany
-from tests.routine_company import DOSSIER, RoutineCompany, instant
+from tests.routine_company import CRM, DOSSIER, RoutineCompany, instant
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "add-your-own-routine.md"
 CODE = "sleeping_accounts"
@@ -121,24 +121,6 @@ def test_it_has_audience_summary_and_past_dates_as_the_five_have(company: Routin
         company.engine, [DOSSIER], Backfill(CODE, date(2026, 6, 30), parameters=DAYS), clock=company.clock, run_id="run-1"
     )
     assert company.run(number).counts == Counts(unchanged=2, skipped=1)
-
-
-CRM = """
-connectors:
-  crm_of_accounts:
-    kind: rest
-    entities:
-      accounts:
-        map:
-          entity: customer
-          fields: {code: code}
-        write:
-          fields: [code, responsible]
-          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{ref.responsible}"}}
-connections:
-  crm_998:
-    {dossier: "998", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}
-"""
 
 
 def test_other_systems_are_told_of_what_the_documented_routine_changes_and_of_no_dry_run(company: RoutineCompany) -> None:
@@ -241,6 +223,11 @@ def test_E45_one_account_that_the_database_refuses_is_counted_as_an_error_and_th
 def test_errors_that_the_statement_itself_tells_of_stand_with_their_code(plain: RoutineCompany) -> None:
     order = executed(plain, "SELECT customer_id, 'error', NULLIF('odd', 'x') FROM scope WHERE customer_id = 3")
     assert (order.counts, plain.messages(order)) == (Counts(unchanged=9, errors=1), ["E-ORD-046 account 3: odd"])
+
+
+def test_a_named_argument_is_no_parameter(plain: RoutineCompany) -> None:
+    order = executed(plain, "SELECT customer_id, 'changed', text(make_interval(days := 2)) FROM scope")
+    assert (order.state, plain.messages(order)[0]) == (OrderState.DONE, "2 days")
 
 
 @pytest.mark.parametrize(
