@@ -64,14 +64,13 @@ def run(arguments: list[str]) -> int:
 
 def _ended_by(error: BaseException) -> int:
     """Return the exit code of the signal that broke a statement or a lock, so that it came out as this error; 0 for none."""
-    seen: list[BaseException | None] = [error]
+    seen = [error]
     for one in seen:
         if isinstance(one, KeyboardInterrupt):
             return INTERRUPTED
         if isinstance(one, SystemExit) and one.code == TERMINATED:
             return TERMINATED
-        if one is not None:
-            seen += [each for each in (one.__cause__, one.__context__) if each is not None and each not in seen]
+        seen += [each for each in (one.__cause__, one.__context__) if each is not None and each not in seen]
     return 0
 
 
