@@ -9,7 +9,6 @@ from erpcrm_orchestration.dagster_internals import (
     log_evaluations,
     log_materializations,
     partition_evaluation,
-    pool_connections,
 )
 
 KEY = dg.AssetKey(["bench", "empty"])
@@ -24,7 +23,6 @@ class Codes(dg.Config):
 @dg.op
 def tell(context: dg.OpExecutionContext, config: Codes) -> None:
     """Log one materialisation and every check of every partition, as the sweep does."""
-    pool_connections(context.instance)
     log_materializations(context, [dg.AssetMaterialization(KEY, partition=code) for code in config.dossiers])
     ids = latest_materializations(context.instance, KEY, config.dossiers)
     evaluations = [

@@ -38,7 +38,6 @@ __all__ = [
     "log_evaluations",
     "log_materializations",
     "partition_evaluation",
-    "pool_connections",
     "purge_check_executions",
 ]
 
@@ -52,11 +51,6 @@ CLOCK_SLACK_S = 60
 # Partitioned checks are a preview and backfill policies a beta of Dagster; both are used on purpose (docs/decisions.md).
 for _lifecycle in (dg.PreviewWarning, dg.BetaWarning):
     warnings.filterwarnings("ignore", category=_lifecycle, module=r"erpcrm_orchestration|dagster\._core\.decorator_utils")
-
-
-def pool_connections(instance: dg.DagsterInstance) -> None:
-    """Let a run reuse its connections to Dagster's storage: by default every event opens a new one, at a greater cost."""
-    instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
 
 
 def latest_materializations(

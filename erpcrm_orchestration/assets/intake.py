@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from erpcrm_orchestration.assets.selection import DossierSelection
-from erpcrm_orchestration.dagster_internals import pool_connections
 from erpcrm_orchestration.partitions import DOSSIERS, HUB_DATASET, INTER_COMPANY_TASK, LOGBOOK_ENTRY
 from erpcrm_orchestration.resources import ClockResource, Database
 from erpcrm_orchestration.services.data_hub import advance, take_pivot_files
@@ -42,7 +41,6 @@ def intake(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read what is new in the sources and folders of the dossiers; a source that is down fails alone."""
     codes = config.dossiers or list(context.partition_keys)
-    pool_connections(context.instance)
     read = take_in(database.engine, codes, clock=clock, environment=os.environ, run_id=context.run.run_id)
     files = take_pivot_files(database.engine, codes, clock=clock, environment=os.environ, run_id=context.run.run_id)
     moved = advance(database.engine, codes, clock=clock, run_id=context.run.run_id)

@@ -17,7 +17,6 @@ from erpcrm_orchestration.dagster_internals import (
     latest_materializations,
     log_evaluations,
     log_materializations,
-    pool_connections,
 )
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.integration import Tally
@@ -82,7 +81,6 @@ SPECS = [
 def entities(context: dg.AssetExecutionContext, database: Database, clock: ClockResource) -> Iterator[dg.Output[None]]:
     """Make the entities of the dossiers anew from their inboxes."""
     codes = list(context.partition_keys)
-    pool_connections(context.instance)
     chosen = [name for name in ENTITIES if ENTITY[name] in context.selected_asset_keys]
     tallies = replay(database.engine, codes, chosen, Replay(clock, context.run.run_id))
     worked = {(code, name) for code in codes for name in chosen}
@@ -95,7 +93,6 @@ def entities(context: dg.AssetExecutionContext, database: Database, clock: Clock
 @dg.op(description="Read the systems of these dossiers, integrate, fetch what is missing and deliver what changed.")
 def integrate_dossiers(context: dg.OpExecutionContext, config: DossierWork, database: Database, clock: ClockResource) -> None:
     """Do one round for an arbitrary set of dossiers; what one of them meets stops no other."""
-    pool_connections(context.instance)
     job = Round(clock, os.environ, context.run.run_id, everything=config.everything)
     rounds = work_round(database.engine, config.dossiers, job)
     tallies = _by_entity(rounds)

@@ -15,7 +15,6 @@ from erpcrm_orchestration.dagster_internals import (
     latest_materializations,
     log_evaluations,
     log_materializations,
-    pool_connections,
 )
 from erpcrm_orchestration.domain.reconciliation import Compared, Kind, systems_agree
 from erpcrm_orchestration.partitions import DOSSIERS, ENTITY, RECONCILIATION
@@ -65,7 +64,6 @@ def reconcile_dossiers(
 
 def _compare(context: StepContext, codes: Sequence[str], database: Database, clock: ClockResource) -> None:
     """Compare, then tell Dagster of each dossier that has a system."""
-    pool_connections(context.instance)
     job = Reconciliation(clock, os.environ, context.run.run_id)
     found: dict[str, list[Compared]] = {}
     for code in codes:

@@ -18,7 +18,6 @@ from erpcrm_orchestration.dagster_internals import (
     latest_materializations,
     log_evaluations,
     log_materializations,
-    pool_connections,
 )
 from erpcrm_orchestration.domain.routine import Order, OrderState, Program, handled
 from erpcrm_orchestration.domain.values import typed_day
@@ -107,7 +106,6 @@ def execute_orders(context: dg.OpExecutionContext, config: OrderSelection, datab
 
 def _tell(context: StepContext, executed: Iterable[Executed]) -> None:
     """Record what the orders that ended made, and say why others did not start."""
-    pool_connections(context.instance)
     # A routine of the company may be gone by now: its order has failed, and there is no asset to tell of.
     ended = [one.order for one in executed if one.waits is None and one.order.program in ROUTINE]
     for one in executed:

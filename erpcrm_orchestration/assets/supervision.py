@@ -13,7 +13,6 @@ from erpcrm_orchestration.dagster_internals import (
     latest_materializations,
     log_evaluations,
     log_materializations,
-    pool_connections,
 )
 from erpcrm_orchestration.domain.checks import SOURCE_IS_REACHABLE
 from erpcrm_orchestration.domain.entity import ENTITIES
@@ -69,7 +68,6 @@ def _refresh(
 
     An event costs more than the evaluation; in between, the table is the truth.
     """
-    pool_connections(context.instance)
     result = refresh(database.engine, codes, job)
     told = {code: state for code, state in result.states.items() if everything or state.report_due}
     materializations = [

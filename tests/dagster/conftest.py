@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from erpcrm_orchestration.dagster_storage import pool
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from tests.company import Company
@@ -49,10 +51,14 @@ def company(engine: sa.Engine, clock: FixedClock, monkeypatch: pytest.MonkeyPatc
     return Company(engine, clock)
 
 
-def _instance(home: Path, url: sa.URL, patch: pytest.MonkeyPatch) -> dg.DagsterInstance:
+@contextmanager
+def _instance(home: Path, url: sa.URL, patch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     home.mkdir(exist_ok=True)
     settings = files("erpcrm_orchestration.deploy").joinpath("dagster.yaml").read_text(encoding="utf-8")
     (home / "dagster.yaml").write_text(settings, encoding="utf-8")
     patch.setenv("DAGSTER_HOME", str(home))
-    patch.setenv("DAGSTER_PG_URL", url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False))
-    return dg.DagsterInstance.get()
+    storage = url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+    patch.setenv("DAGSTER_PG_URL", storage)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+    pool(storage).dispose()

@@ -27,12 +27,14 @@ from erpcrm_orchestration.dagster_internals import (
     log_evaluations,
     log_materializations,
     partition_evaluation,
-    pool_connections,
 )
+from erpcrm_orchestration.dagster_storage import KEPT
 from erpcrm_orchestration.jobs import BATCH_TAG
 from erpcrm_orchestration.sensors.runs import batch_state, ended_runs, has_open_run
+from erpcrm_orchestration.store.engine import create_engine
 
 PACKAGE = Path(dagster_internals.__file__).parent
+OURS = ("dagster_internals.py", "dagster_storage.py")
 KEY = dg.AssetKey(["canary", "state"])
 CHECK = "is_well"
 THINGS = dg.DynamicPartitionsDefinition(name="thing")
@@ -166,10 +168,39 @@ def test_the_latest_materialisation_of_each_partition_is_found_in_one_query(inst
     assert ids["a"] > ids["b"]
 
 
-def test_a_run_reuses_its_connections_to_dagsters_storage(instance: dg.DagsterInstance) -> None:
-    pool_connections(instance)
-    for storage in (instance.event_log_storage, instance.run_storage):
-        assert type(storage._engine.pool).__name__ == "QueuePool"  # type: ignore[attr-defined]
+def sessions(instance: dg.DagsterInstance) -> set[int]:
+    """Return the server's processes that serve sessions in the database of the storage."""
+    with instance.event_log_storage._connect() as connection:  # type: ignore[attr-defined]
+        return set(connection.execute(sa.text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")).scalars())
+
+
+def use(instance: dg.DagsterInstance) -> None:
+    """Ask each of the three storages something."""
+    instance.add_dynamic_partitions("thing", ["a"])
+    assert instance.get_runs() == []
+    assert instance.all_instigator_state() == []
+
+
+def test_every_instance_of_a_process_uses_the_same_few_sessions_of_dagsters_storage(instance: dg.DagsterInstance) -> None:
+    use(instance)
+    before = sessions(instance)
+    for _ in range(3):
+        with dg.DagsterInstance.from_ref(instance.get_ref()) as of_a_tick:
+            use(of_a_tick)
+    assert sessions(instance) == before
+    assert len(before) <= KEPT
+
+
+def test_the_storage_goes_on_after_its_sessions_were_ended(instance: dg.DagsterInstance) -> None:
+    use(instance)
+    before = sessions(instance)
+    engine = create_engine(os.environ["DAGSTER_PG_URL"])
+    with engine.connect() as connection:
+        for pid in before:
+            connection.execute(sa.select(sa.func.pg_terminate_backend(pid, 5000)))
+    engine.dispose()
+    use(instance)
+    assert not before & sessions(instance)
 
 
 def test_the_deployed_launcher_is_ours_and_run_monitoring_asks_it(instance: dg.DagsterInstance) -> None:
@@ -243,5 +274,5 @@ def test_no_other_module_of_the_package_imports_what_dagster_keeps_to_itself() -
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             private = [name for name in names if name.startswith("dagster") and any(p.startswith("_") for p in name.split("."))]
-            found += [f"{file.relative_to(PACKAGE)}: {name}" for name in private if file.name != "dagster_internals.py"]
+            found += [f"{file.relative_to(PACKAGE)}: {name}" for name in private if file.name not in OURS]
     assert found == []

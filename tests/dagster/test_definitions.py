@@ -80,4 +80,4 @@ def test_every_check_has_a_runbook_page_of_its_name() -> None:
 
 def test_the_password_never_stands_in_dagsters_settings() -> None:
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))
-    assert settings["storage"]["postgres"]["postgres_url"] == {"env": "DAGSTER_PG_URL"}
+    assert settings["storage"]["custom"]["config"]["postgres_url"] == {"env": "DAGSTER_PG_URL"}

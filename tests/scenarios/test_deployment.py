@@ -335,35 +335,38 @@ def test_P8_the_password_stands_in_no_argument_no_log_and_nowhere_in_dagsters_st
     dagster.dispose()
 
 
-def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(tmp_path: Path) -> None:
-    """On the embedded server, which stops too; a refresh is in the middle when the signal comes."""
+def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(
+    deployment: RunningDeployment, tmp_path: Path
+) -> None:
+    """On the embedded server, which stops too; a refresh is in the middle when the signal comes. The shared one ends before."""
+    deployment.clean_up()
     home = tmp_path / "home"
-    deployment = RunningDeployment(home, clean_environment(home))
+    stopped = RunningDeployment(home, clean_environment(home))
     server = EmbeddedServer(home / "postgres")
     engine = create_engine(server.url("erpcrm"))
     try:
-        deployment.start(ERPCRM_FAILPOINT="refresh_after_lease:sleep")
+        stopped.start(ERPCRM_FAILPOINT="refresh_after_lease:sleep")
         company = found_company(engine)
         with engine.begin() as connection:
             request_refresh(connection, ["998"], by="test", notify=False, now=datetime.now(UTC))
         wait_for(lambda: lease_holders(company), 120, "a refresh is in the middle")
         engine.dispose()
-        assert deployment.terminate() < 2 * BUSY * 10
-        assert deployment.process is not None
-        assert deployment.process.returncode == 0
-        assert re.search(r"\nstopped\n$", deployment.output.read_text(encoding="utf-8"))
+        assert stopped.terminate() < 2 * BUSY * 10
+        assert stopped.process is not None
+        assert stopped.process.returncode == 0
+        assert re.search(r"\nstopped\n$", stopped.output.read_text(encoding="utf-8"))
         assert [one.command for one in processes_of(home)] == []
         assert not server.is_alive()
 
         server.start()
         assert lease_holders(company) == set()
         assert company.state("998") is None
-        deployment.start()
+        stopped.start()
         wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
-        assert deployment.terminate() < 2 * BUSY * 10
+        assert stopped.terminate() < 2 * BUSY * 10
         assert [one.command for one in processes_of(home)] == []
         assert not server.is_alive(), "`erpcrm up` took it over, though another had started it"
     finally:
         engine.dispose()
-        deployment.clean_up()
+        stopped.clean_up()
         server.stop("immediate")
