@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -20,7 +20,6 @@ from erpcrm_orchestration.domain.values import instant, shown
 LONGEST_TEXT = 100_000
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,6})?", re.ASCII)
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
-NAIVE_SECOND = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}", re.ASCII)
 _IN_CIRCULATION = """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLF CLP
     CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR
@@ -92,11 +91,6 @@ def _integer(value: Json, path: str) -> int | None:
 def _instant(zone: str, value: Json, path: str) -> datetime | None:
     if value == "":
         return None
-    if zone == "UTC" and type(value) is str and NAIVE_SECOND.fullmatch(value) and "1970" <= value[:4] <= "2100":
-        try:
-            return datetime.fromisoformat(value).replace(tzinfo=UTC)
-        except ValueError:
-            raise Refused(path, f"{shown(value)} does not exist") from None
     if type(value) not in (str, int, Decimal):
         raise Refused(path, f"{_shown(value)} is not an instant")
     try:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from erpcrm_orchestration.domain.casts import Json, Refused, cast_for, words
+from erpcrm_orchestration.domain.casts import Cast, Json, Refused, cast_for, words
 from erpcrm_orchestration.domain.connection import ChildMap, EntityMapping, FieldMap
 from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, Child, Entity, Field, Kind
 from erpcrm_orchestration.domain.json_path import part_of
@@ -170,6 +170,8 @@ def _reader(target: Field, source: FieldMap) -> Get:
     """Return what reads a field's value from a record."""
     if target.kind is Kind.ADDRESS:
         return _address_reader(target, source)
+    if not target.required and _is_plain(source):
+        return _plain_reader(source.path or "", cast_for(target.kind, source.zone))
     path = source.path or ""
     get, cast, shown_path = _getter(path), cast_for(target.kind, source.zone), f"$.{path}" if path else "$"
     constant = None if source.constant is None else cast(_own_word(target, source.constant), target.name)
@@ -192,6 +194,23 @@ def _reader(target: Field, source: FieldMap) -> Get:
         return lambda record: constant
     if source.lookup is not None:
         return _looked_up(read, source.lookup)
+    return read
+
+
+def _is_plain(source: FieldMap) -> bool:
+    """True when a field is what stands under one key of the record, cast to its kind and no more."""
+    as_it_is = source.constant is None and source.lookup is None and _change(source, "") is None
+    return as_it_is and bool(source.path) and "." not in (source.path or "")
+
+
+def _plain_reader(key: str, cast: Cast) -> Get:
+    """Return what reads the value of a key: most fields are no more than that."""
+    path = f"$.{key}"
+
+    def read(record: Json) -> Json:
+        value = record.get(key) if type(record) is dict else None
+        return None if value is None else cast(value, path)
+
     return read
 
 

@@ -20,9 +20,12 @@ def total_fault(header: Values, children: Mapping[str, Sequence[Values]]) -> str
     Prices without taxes have a `tax_total` in the header; without one, the parts are taken to include their taxes.
     """
     total, lines = _number(header.get("total")), children.get("lines", ())
-    if total is None or not lines or any(_number(line.get("total")) is None for line in lines):
+    if total is None or not lines:
         return None
-    parts = [value for name in PARTS for row in children.get(name, ()) if (value := _number(row.get("total"))) is not None]
+    found = {name: [row.get("total") for row in children.get(name, ())] for name in PARTS}
+    parts = [value for values in found.values() for value in values if isinstance(value, Decimal)]
+    if not all(isinstance(value, Decimal) for value in found["lines"]):
+        return None
     expected = sum(parts, Decimal(0)) + (_number(header.get("tax_total")) or Decimal(0))
     if "shipping_lines" not in children:
         expected += _number(header.get("shipping_total")) or Decimal(0)

@@ -21,6 +21,7 @@ TIMESTAMP = re.compile(
     r"(?:[T ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
     r" ?(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?(?P<bc> BC)?"
 )
+_COMMON = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-](?:0[0-9]|1[0-5]):[0-5][0-9])?", re.ASCII)
 EPOCH = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
@@ -34,6 +35,8 @@ def typed_day(text: str, *, where: str) -> date:
 
 def instant(value: object, *, zone: str | None, where: str) -> datetime:
     """Return the instant in UTC; of the two readings in an autumn hour that comes twice, the earlier one."""
+    if type(value) is str and _COMMON.fullmatch(value) and (found := _common(value, zone)) is not None:
+        return found
     return readings(value, zone=zone, where=where)[0]
 
 
@@ -105,6 +108,19 @@ def word(value: object, words: Mapping[str, str], known: Collection[str], *, whe
 def shown(value: str, longest: int = 60) -> str:
     """Return a value as a message may show it: escaped, shortened, in quotes."""
     return repr(value if len(value) <= longest else value[: longest - 3] + "...")
+
+
+def _common(text: str, zone: str | None) -> datetime | None:
+    """Return the instant of a text in the form that most systems write, None when it has to be read with more care."""
+    if not FIRST_YEAR < int(text[:4]) < LAST_YEAR:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        return at.replace(tzinfo=UTC) if zone == "UTC" else None
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
 
 
 def _parsed(text: str, where: str) -> datetime:

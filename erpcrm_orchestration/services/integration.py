@@ -76,9 +76,14 @@ def parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[
 
 
 class StreamIntegration:
-    """The new messages of one stream, batch by batch; each batch is one transaction."""
+    """The new messages of one stream, batch by batch; each batch is one transaction.
 
-    def __init__(self, work: Work, one: Connected, stream: ConnectorEntity, targets: Sequence[Connected]) -> None:
+    While a stream is not `is_read` to its end, what lacks something stays NEW: what it waits for may be on the next page.
+    """
+
+    def __init__(
+        self, work: Work, one: Connected, stream: ConnectorEntity, targets: Sequence[Connected], *, is_read: bool = True
+    ) -> None:
         mapping = compiled(stream)
         if mapping is None or stream.map is None:
             raise ValueError(f"{stream.name} is not mapped")
@@ -87,12 +92,14 @@ class StreamIntegration:
         self.sharing = sharing_of(one, stream, targets)
         self.others = targets_of(targets, self.entity, but=one.connection.system)
         self.itself = [target for target in targets_of(targets, self.entity) if target.one is one]
-        self.is_drained = False
+        self.is_read, self.after = is_read, 0
+        self.is_drained = self.is_stopped = False
 
     def run(self) -> Tally:
         """Return what became of the messages. A batch that our tables refuse is taken message by message."""
         tally, singly = Tally(), 0
-        while True:
+        self.is_drained = False
+        while not (self.is_drained or self.is_stopped):
             try:
                 found = self._batch(1 if singly else BATCH)
             except (IntegrityError, DataError) as error:
@@ -104,8 +111,7 @@ class StreamIntegration:
             if found is None:
                 return tally
             tally += found
-            if found.stopped or self.is_drained:
-                return tally
+        return tally
 
     def _batch(self, limit: int) -> Tally | None:
         now = self.work.clock.now()
@@ -122,19 +128,23 @@ class StreamIntegration:
             tally = self._judged(connection, result.tally, now)
             # What comes in meanwhile is open when the dossier is gone through again.
             self.is_drained = len(messages) < limit and not result.woken
+            self.is_stopped = bool(tally.stopped)
             failpoint("integration.before_commit")
         failpoint("integration.after_commit")
+        if not self.is_read:
+            self.after = messages[-1].message_id
         self.work.grew(tally.changed, self.entity)
         return tally
 
     def _claimed(self, connection: sa.Connection, limit: int) -> list[inbox.Message]:
         self.work.fence(connection, self.key.dossier_code)
-        return inbox.claim(connection, self.key.dossier_code, self.key.system_code, self.entity, limit)
+        return inbox.claim(connection, self.key.dossier_code, self.key.system_code, self.entity, limit, self.after)
 
     def _about(self, connection: sa.Connection, now: datetime) -> Stream:
         writes = self.stream.write is not None and self.one.connection.outbound_enabled
         in_doubt = writes and undecided(connection, self.key)
-        return Stream(self.one.connection, self.stream, self.mapping, now, self.work.run_id, self.sharing, in_doubt)
+        of = (self.one.connection, self.stream, self.mapping)
+        return Stream(*of, now, self.work.run_id, self.sharing, undecided=in_doubt, is_read=self.is_read)
 
     def _judged(self, connection: sa.Connection, tally: Tally, now: datetime) -> Tally:
         """Stop the stream when too much of a batch was rejected."""

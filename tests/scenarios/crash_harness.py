@@ -51,8 +51,8 @@ STEP = timedelta(minutes=21)
 GOOD_ROUNDS = 12
 NEEDED = ("customers", "products", "orders")
 """What an order needs; reading no more makes a round cheaper."""
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "150"))
-"""Rounds that are killed for every change; `make crash` does three hundred and the counter-trials, or as many as it is told."""
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "300"))
+"""Rounds that are killed for every change; `make crash` kills as many as it is told."""
 SEED = int(os.environ.get("CRASH_SEED", "20261122"))
 LONGEST_LIFE_S = 0.4
 """Some of the rounds that are killed at a random instant come to their end before."""

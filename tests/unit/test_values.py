@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -135,3 +136,24 @@ def test_any_value_is_read_or_refused_and_never_breaks(value: object) -> None:
         return
     assert at.tzinfo is UTC
     assert 1970 <= at.year <= 2100
+
+
+@given(
+    seconds=st.integers(-86_400, 4_134_000_000),
+    offset=st.sampled_from(["", "Z", "+02:00", "-03:30", "+15:59", "+16:00", "-00:00"]),
+    zone=st.sampled_from([None, "UTC", "Europe/Paris"]),
+)
+def test_the_form_that_most_systems_write_means_what_the_careful_reading_says(
+    seconds: int, offset: str, zone: str | None
+) -> None:
+    text = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{offset}"
+
+    def told(read: Callable[[], datetime]) -> datetime | str:
+        try:
+            return read()
+        except InputError as refused:
+            return str(refused)
+
+    quick = told(lambda: instant(text, zone=zone, where="$.at"))
+    assert quick == told(lambda: readings(text, zone=zone, where="$.at")[0])
+    assert not isinstance(quick, datetime) or quick.tzinfo is UTC
