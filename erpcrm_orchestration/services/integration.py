@@ -75,10 +75,15 @@ def parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[
     return sorted(streams, key=lambda pair: order.index(pair[1].map.entity) if pair[1].map else 0)
 
 
+class _LeftForLater(Exception):
+    """A batch is undone; it is integrated when its stream has been read."""
+
+
 class StreamIntegration:
     """The new messages of one stream, batch by batch; each batch is one transaction.
 
     While a stream is not `is_read` to its end, what lacks something stays NEW: what it waits for may be on the next page.
+    A batch with too many rejects is left too, with all that follow: whether the stream stops is judged by more than a page.
     """
 
     def __init__(
@@ -102,6 +107,9 @@ class StreamIntegration:
         while not (self.is_drained or self.is_stopped):
             try:
                 found = self._batch(1 if singly else BATCH)
+            except _LeftForLater:
+                self.is_stopped = True
+                return tally
             except (IntegrityError, DataError) as error:
                 if not singly:
                     singly = BATCH
@@ -150,6 +158,8 @@ class StreamIntegration:
         """Stop the stream when too much of a batch was rejected."""
         if not too_many_rejects(tally.rejected, tally.messages):
             return tally
+        if not self.is_read:
+            raise _LeftForLater
         reason = f"{tally.rejected} of {tally.messages} records rejected: the system sends another shape"
         stop_stream(connection, self.one.connection, self.stream.name, reason, now)
         return replace(tally, stopped=reason)
