@@ -29,8 +29,6 @@ class Stream:
     sharing: Sharing = field(default_factory=Sharing)
     undecided: bool = False
     """True while a record of ours may just have been created in this system without our knowing its id."""
-    is_read: bool = True
-    """False while further pages are read: a record that lacks something is left as it is."""
 
     @property
     def dossier_code(self) -> str:

@@ -75,20 +75,10 @@ def parents_first(streams: Sequence[tuple[Connected, ConnectorEntity]]) -> list[
     return sorted(streams, key=lambda pair: order.index(pair[1].map.entity) if pair[1].map else 0)
 
 
-class _LeftForLater(Exception):
-    """A batch is undone; it is integrated when its stream has been read."""
-
-
 class StreamIntegration:
-    """The new messages of one stream, batch by batch; each batch is one transaction.
+    """The new messages of one stream, batch by batch; each batch is one transaction."""
 
-    While a stream is not `is_read` to its end, what lacks something stays NEW: what it waits for may be on the next page.
-    A batch with too many rejects is left too, with all that follow: whether the stream stops is judged by more than a page.
-    """
-
-    def __init__(
-        self, work: Work, one: Connected, stream: ConnectorEntity, targets: Sequence[Connected], *, is_read: bool = True
-    ) -> None:
+    def __init__(self, work: Work, one: Connected, stream: ConnectorEntity, targets: Sequence[Connected]) -> None:
         mapping = compiled(stream)
         if mapping is None or stream.map is None:
             raise ValueError(f"{stream.name} is not mapped")
@@ -97,19 +87,14 @@ class StreamIntegration:
         self.sharing = sharing_of(one, stream, targets)
         self.others = targets_of(targets, self.entity, but=one.connection.system)
         self.itself = [target for target in targets_of(targets, self.entity) if target.one is one]
-        self.is_read, self.after = is_read, 0
-        self.is_drained = self.is_stopped = False
+        self.is_drained = False
 
     def run(self) -> Tally:
         """Return what became of the messages. A batch that our tables refuse is taken message by message."""
         tally, singly = Tally(), 0
-        self.is_drained = False
-        while not (self.is_drained or self.is_stopped):
+        while True:
             try:
                 found = self._batch(1 if singly else BATCH)
-            except _LeftForLater:
-                self.is_stopped = True
-                return tally
             except (IntegrityError, DataError) as error:
                 if not singly:
                     singly = BATCH
@@ -119,7 +104,8 @@ class StreamIntegration:
             if found is None:
                 return tally
             tally += found
-        return tally
+            if found.stopped or self.is_drained:
+                return tally
 
     def _batch(self, limit: int) -> Tally | None:
         now = self.work.clock.now()
@@ -136,30 +122,24 @@ class StreamIntegration:
             tally = self._judged(connection, result.tally, now)
             # What comes in meanwhile is open when the dossier is gone through again.
             self.is_drained = len(messages) < limit and not result.woken
-            self.is_stopped = bool(tally.stopped)
             failpoint("integration.before_commit")
         failpoint("integration.after_commit")
-        if not self.is_read:
-            self.after = messages[-1].message_id
         self.work.grew(tally.changed, self.entity)
         return tally
 
     def _claimed(self, connection: sa.Connection, limit: int) -> list[inbox.Message]:
         self.work.fence(connection, self.key.dossier_code)
-        return inbox.claim(connection, self.key.dossier_code, self.key.system_code, self.entity, limit, self.after)
+        return inbox.claim(connection, self.key.dossier_code, self.key.system_code, self.entity, limit)
 
     def _about(self, connection: sa.Connection, now: datetime) -> Stream:
         writes = self.stream.write is not None and self.one.connection.outbound_enabled
         in_doubt = writes and undecided(connection, self.key)
-        of = (self.one.connection, self.stream, self.mapping)
-        return Stream(*of, now, self.work.run_id, self.sharing, undecided=in_doubt, is_read=self.is_read)
+        return Stream(self.one.connection, self.stream, self.mapping, now, self.work.run_id, self.sharing, in_doubt)
 
     def _judged(self, connection: sa.Connection, tally: Tally, now: datetime) -> Tally:
         """Stop the stream when too much of a batch was rejected."""
         if not too_many_rejects(tally.rejected, tally.messages):
             return tally
-        if not self.is_read:
-            raise _LeftForLater
         reason = f"{tally.rejected} of {tally.messages} records rejected: the system sends another shape"
         stop_stream(connection, self.one.connection, self.stream.name, reason, now)
         return replace(tally, stopped=reason)

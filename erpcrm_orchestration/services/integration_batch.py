@@ -52,8 +52,6 @@ class IntegrationBatch:
     def run(self, messages: Sequence[Message]) -> BatchResult:
         """Return what became of the messages."""
         merged = self._merged(messages)
-        if not self.stream.is_read:
-            merged.pending = [one for one in merged.pending if one.error or not one.waiting_for]
         note_drift(self.connection, self.stream.connection, self.stream.entity.name, self.drift, self.stream.now)
         tally, woken = close_batch(self.connection, self.stream, merged)
         return BatchResult(tally, merged.changed, self._missing(merged), self.told_again, woken)

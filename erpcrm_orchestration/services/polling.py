@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -37,16 +36,6 @@ DELETE_ALLOWANCE = 5
 """A complete pass that misses more than this, and more than the share, stops the stream instead of deleting."""
 
 
-class PageStored(Protocol):
-    """What is told of a page that stands in the inbox."""
-
-    def __call__(self, one: Connected, stream: ConnectorEntity, *, is_last: bool) -> None: ...
-
-
-def _nobody(one: Connected, stream: ConnectorEntity, *, is_last: bool) -> None:
-    """Nobody has to know."""
-
-
 @dataclass
 class StreamPoll:
     """What a pass over one stream found. `failure` is why it ended early; what was received before it stays."""
@@ -57,11 +46,8 @@ class StreamPoll:
     failure: SourceError | None = None
 
 
-def poll(work: Work, one: Connected, *, everything: bool = False, page_stored: PageStored = _nobody) -> dict[str, StreamPoll]:
-    """Read the streams of a connection that are due, or all; return stream -> what was found.
-
-    `page_stored` is told of every page with something new, once it stands in the inbox.
-    """
+def poll(work: Work, one: Connected, *, everything: bool = False) -> dict[str, StreamPoll]:
+    """Read the streams of a connection that are due, or all; return stream -> what was found."""
     polls: dict[str, StreamPoll] = {}
     with work.engine.connect() as connection:
         stopped = connection_state.stopped_streams(connection)
@@ -80,7 +66,7 @@ def poll(work: Work, one: Connected, *, everything: bool = False, page_stored: P
         return {}
     with closing(one.open(work.environment)) as client:
         for stream in due:
-            polls[stream.name] = _poll_stream(work, one, stream, client, page_stored=page_stored)
+            polls[stream.name] = _poll_stream(work, one, stream, client)
             if isinstance(polls[stream.name].failure, CredentialsRefused | TransientFailure):
                 break
     return polls
@@ -107,17 +93,10 @@ def poll_agreed(work: Work, one: Connected, stream: ConnectorEntity, agreed: int
 
 
 def _poll_stream(
-    work: Work,
-    one: Connected,
-    stream: ConnectorEntity,
-    client: ConnectorClient,
-    *,
-    agreed: int = 0,
-    page_stored: PageStored = _nobody,
+    work: Work, one: Connected, stream: ConnectorEntity, client: ConnectorClient, *, agreed: int = 0
 ) -> StreamPoll:
     result = StreamPoll()
     reader = StreamReader(work, one, stream, client, result)
-    reader.page_stored = page_stored
     reader.allowance = max(reader.allowance, agreed)
     try:
         reader.run()
@@ -153,7 +132,6 @@ class StreamReader:
         self.newest: datetime | None = None
         self.greatest: str | None = None
         self.allowance = DELETE_ALLOWANCE
-        self.page_stored: PageStored = _nobody
 
     def run(self) -> None:
         """Read all pages; the last one's transaction moves the cursor."""
@@ -167,9 +145,7 @@ class StreamReader:
         clock: datetime | None = None
         for page, is_last in _with_last(one_ahead(self.client.pages(self.stream, asked))):
             clock = clock or page.clock
-            receipt = self._take(page, cursor, span, bound=self._bound(clock, now) if is_last else None)
-            if receipt.new:
-                self.page_stored(self.one, self.stream, is_last=is_last)
+            self._take(page, cursor, span, bound=self._bound(clock, now) if is_last else None)
             failpoint("poll.between_pages")
 
     def _asked(self, cursor: Cursor, span: Window) -> Span:
@@ -185,7 +161,7 @@ class StreamReader:
         """Return the next watermark: the system's clock at the start of the pass, never beyond ours."""
         return min(clock or self.newest or now, now)
 
-    def _take(self, page: Page, cursor: Cursor, span: Window, bound: datetime | None) -> Receipt:
+    def _take(self, page: Page, cursor: Cursor, span: Window, bound: datetime | None) -> None:
         self._look(page.records)
         self.result.requests += page.requests
         now = self.work.clock.now()
@@ -206,7 +182,6 @@ class StreamReader:
                 self._finish(connection, cursor, span, bound, now)
             failpoint("poll.before_commit")
         self.work.received(receipt.new, self.key.entity)
-        return receipt
 
     def _look(self, records: Sequence[Received]) -> None:
         for one in records:

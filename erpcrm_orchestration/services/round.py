@@ -27,7 +27,6 @@ from erpcrm_orchestration.services.integration import integrate
 from erpcrm_orchestration.services.leases import hold
 from erpcrm_orchestration.services.polling import StreamPoll, poll
 from erpcrm_orchestration.services.webhook_status import look_at_webhooks
-from erpcrm_orchestration.services.while_reading import while_reading
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store.connection_state import stopped_connections
 from erpcrm_orchestration.store.engine import in_each_others_way, locked, reported
@@ -118,12 +117,11 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
     }
     try:
         if job.reading:
-            with while_reading(work, connections, result.tallies) as beside:
-                for one in connections:
-                    code = one.connection.connection_code
-                    reading = partial(poll, work, one, everything=job.everything, page_stored=beside.page_stored)
-                    result.polls |= {(code, stream): each for stream, each in _persistently(work, reading).items()}
-                    look_at_webhooks(work, one)
+            for one in connections:
+                code = one.connection.connection_code
+                found = _persistently(work, partial(poll, work, one, everything=job.everything))
+                result.polls |= {(code, stream): each for stream, each in found.items()}
+                look_at_webhooks(work, one)
         _integrate(work, dossier_code, connections, result)
         for _ in range(FETCH_ROUNDS):
             fetched = _persistently(work, partial(_fetch, work, connections))

@@ -151,13 +151,11 @@ def version_known(connection: sa.Connection, key: StreamKey, source_id: str) -> 
     return found
 
 
-def claim(
-    connection: sa.Connection, dossier_code: str, system_code: str, entity: str, limit: int, after: int = 0
-) -> list[Message]:
-    """Lock the oldest messages after this one that are NEW, at most so many; they stay NEW until they are closed."""
+def claim(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, limit: int) -> list[Message]:
+    """Lock the oldest messages that are NEW, at most so many; they stay NEW until they are closed in this transaction."""
     rows = connection.execute(
         load_sql("claim_inbox"),
-        {"dossier_code": dossier_code, "system_code": system_code, "entity": entity, "limit": limit, "after": after},
+        {"dossier_code": dossier_code, "system_code": system_code, "entity": entity, "limit": limit},
     )
     return [Message(*row) for row in rows]
 

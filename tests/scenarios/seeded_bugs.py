@@ -76,14 +76,14 @@ def _cursor_moves_before_the_inbox(patch: Patch) -> None:
     """The watermark is committed by itself before the page is stored, and nothing is read again."""
     take = StreamReader._take
 
-    def early(self: StreamReader, page: Any, cursor: Any, span: Any, bound: datetime | None) -> inbox.Receipt:
+    def early(self: StreamReader, page: Any, cursor: Any, span: Any, bound: datetime | None) -> None:
         if bound is not None:
             with self.work.engine.begin() as connection:
                 self._finish(connection, cursor, span, bound, self.work.clock.now())
             with self.work.engine.begin() as connection:
                 (cursor,) = open_cursors(connection, cursor.source_code, cursor.stream, [cursor.dossier_code], 0)
         polling.failpoint("poll.after_insert")
-        return take(self, page, cursor, span, bound)
+        take(self, page, cursor, span, bound)
 
     patch.setattr(StreamReader, "_take", early)
     _cursor_without_overlap(patch)

@@ -1,4 +1,4 @@
-"""A first load of several pages, integrated while it is read, whose processes are killed again and again."""
+"""A first load of several pages whose processes are killed again and again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_LIFE_S = 1.2
 
 
 def test_F1_F2_a_killed_first_load_is_made_good_by_the_next_one(engine: sa.Engine, clock: FixedClock) -> None:
-    """At each failpoint, where reading and integrating are at work side by side, and at random instants."""
+    """At each failpoint, and at random instants."""
     chance = random.Random(SEED)  # noqa: S311 - repeatable on purpose
     shop = Shop(clock=clock)
     product = int(shop.add_product("Lamp", "12.50")["id"])

@@ -13,7 +13,6 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS x
 WHERE i.dossier_code = :dossier_code AND i.system_code = :system_code AND i.entity = :entity AND i.state = 'NEW'
-    AND i.message_id > :after
 ORDER BY i.message_id
 LIMIT :limit
 FOR UPDATE OF i
