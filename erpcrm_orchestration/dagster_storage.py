@@ -28,9 +28,9 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def __init__(
         self, postgres_url: str, should_autocreate_tables: bool = True, inst_data: ConfigurableClassData | None = None
     ) -> None:
-        is_first = postgres_url not in _prepared
-        super().__init__(postgres_url, should_autocreate_tables and is_first, inst_data)
-        _prepared.add(postgres_url)
+        super().__init__(postgres_url, should_autocreate_tables and postgres_url not in _prepared, inst_data)
+        if should_autocreate_tables:
+            _prepared.add(postgres_url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = pool(postgres_url)
 
@@ -38,7 +38,9 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledPostgresStorage:
-        """Return the storage that dagster.yaml describes."""
+        """Return the storage that dagster.yaml describes; a database with tokens instead of a password needs Dagster's own."""
+        if "auth_provider" in config_value:
+            raise ValueError("auth_provider: use Dagster's own storage (postgres) with it, by ERPCRM_DAGSTER_SETTINGS")
         return cls(pg_url_from_config(config_value), config_value.get("should_autocreate_tables", True), inst_data)
 
 

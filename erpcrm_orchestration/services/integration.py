@@ -88,6 +88,7 @@ class StreamIntegration:
         self.others = targets_of(targets, self.entity, but=one.connection.system)
         self.itself = [target for target in targets_of(targets, self.entity) if target.one is one]
         self.is_drained = False
+        self.oldest_id = 0
 
     def run(self) -> Tally:
         """Return what became of the messages. A batch that our tables refuse is taken message by message."""
@@ -113,6 +114,7 @@ class StreamIntegration:
             messages = self._claimed(connection, limit)
             if not messages:
                 return None
+            self.oldest_id = messages[0].message_id
             failpoint("integration.claimed")
             result = IntegrationBatch(connection, self._about(connection, now)).run(messages)
             request_missing(connection, self.one, result.missing, "a record waits for it", now)
@@ -145,11 +147,14 @@ class StreamIntegration:
         return replace(tally, stopped=reason)
 
     def _refuse(self, error: DBAPIError) -> Tally:
-        """Reject the oldest message, which our tables do not take."""
+        """Reject the message that our tables did not take, unless a newer version of its record took its place meanwhile."""
         first_line = str(error.orig).strip().partition("\n")[0]
         now = self.work.clock.now()
         with self.work.engine.begin() as connection:
-            (message,) = self._claimed(connection, 1)
+            claimed = self._claimed(connection, 1)
+            if not claimed or claimed[0].message_id != self.oldest_id:
+                return Tally()
+            message = claimed[0]
             where = f"{self.key.connection_code} {self.key.stream} {message.source_id}"
             told = f"E-INT-006 {where}: our tables refuse it: {first_line}; report it"
             row = {"message_id": message.message_id, "state": "REJECTED", "error": told}

@@ -82,7 +82,7 @@ def _of_target(
         if not content and not required:
             continue
         digest = values_hash(content)
-        if known and known.sent_hash == digest:
+        if known and known.sent_hash == digest and not known.is_open:
             continue
         dedup = idempotency_key(key.dossier_code, key.connection_code, operation, entity, record_id, digest, cause)
         yield Delivery(key, record_id, values, digest, dedup, cause)

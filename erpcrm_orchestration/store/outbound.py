@@ -19,10 +19,11 @@ from erpcrm_orchestration.store.integration_schema import cross_reference, entit
 
 @dataclass(frozen=True)
 class Sent:
-    """How a system knows a record; `sent_hash` is what it was last told."""
+    """How a system knows a record; `sent_hash` is what it was last told. `is_open`: it may be told, or was, something else."""
 
     external_id: str
     sent_hash: str | None
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,31 @@ class Delivery:
 
 def sent_to(connection: sa.Connection, key: StreamKey, record_ids: Collection[int]) -> dict[int, Sent]:
     """Return our id -> how the system knows the record, of those that it knows."""
-    columns = cross_reference.c
+    columns, work = cross_reference.c, work_item.c
+    is_open = sa.exists().where(
+        work.dossier_code == columns.dossier_code,
+        work.system_code == columns.system_code,
+        work.entity == columns.entity,
+        work.record_id == columns.record_id,
+        work.event == "outbound",
+        work.state.in_(["QUEUED", "LEASED", "RETRY", "DEAD"]),
+    )
     rows = connection.execute(
-        sa.select(columns.record_id, columns.external_id, columns.sent_hash).where(
+        sa.select(columns.record_id, columns.external_id, columns.sent_hash, is_open.label("is_open")).where(
             columns.dossier_code == key.dossier_code,
             columns.system_code == key.system_code,
             columns.entity == key.entity,
             columns.record_id == sa.any_(sa.literal(sorted(record_ids), sa.ARRAY(sa.BigInteger))),
         )
     )
-    return {row.record_id: Sent(row.external_id, row.sent_hash) for row in rows}
+    return {row.record_id: Sent(row.external_id, row.sent_hash, row.is_open) for row in rows}
 
 
 def queue_deliveries(connection: sa.Connection, deliveries: Sequence[Delivery], now: datetime) -> int:
-    """Queue changes; one that is queued already stays, older ones of its record that were not sent are superseded."""
+    """Queue changes; one that is queued already stays, older ones of its record that were not sent are superseded.
+
+    What the system was told last is queued only when an older change may reach it, or has: then it is told again.
+    """
     if not deliveries:
         return 0
     rows = [

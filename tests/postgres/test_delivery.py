@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -169,6 +169,53 @@ def test_a_field_that_only_one_system_changed_goes_to_the_others(outbound: Syste
     assert outbound.company.rows("hub.customer")[0]["phone"] == "+33 1 23 45 67 89"
     assert outbound.erp.records("customers")[0]["phone"] == "+33 1 23 45 67 89"
     assert outbound.company.rows("flow.field_conflict") == []
+
+
+@pytest.mark.parametrize(("fault", "attempts"), [("500", 1), ("lost_answer", 1), ("lost_answer", 99), ("422", 1)])
+def test_a_change_that_was_taken_back_before_it_was_told_leaves_the_system_as_it_was(
+    outbound: Systems, fault: str, attempts: int
+) -> None:
+    """It was not carried out, or was without our knowing it, or was given up: what stands there in the end is what we hold."""
+    _, contact = a_known_customer(outbound)
+    before = "+33 1 98 76 54 32"
+    outbound.crm.change("contacts", contact, phone=before)
+    outbound.rounds(2)
+    outbound.erp.faults.arm(fault, times=attempts, path="/api/v1/customers/", method="PATCH")
+    outbound.crm.change("contacts", contact, phone="+33 1 23 45 67 89")
+    outbound.rounds(1)
+    outbound.crm.change("contacts", contact, phone=before)
+    outbound.rounds(1)
+    outbound.erp.faults.clear()
+    for _ in range(3):
+        outbound.company.pass_time(1200)
+        outbound.rounds(1)
+    assert outbound.company.rows("hub.customer")[0]["phone"] == before
+    assert outbound.erp.records("customers")[0]["phone"] == before
+    left = {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp", event="outbound")}
+    assert left <= {"DONE", "SUPERSEDED"}
+
+
+def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_told_once_more(outbound: Systems) -> None:
+    """Its process died with the request sent: the lease is still that of the dead, and what it did is not known."""
+    _, contact = a_known_customer(outbound)
+    outbound.crm.change("contacts", contact, phone="+33 1 98 76 54 32")
+    outbound.rounds(2)
+    outbound.erp.faults.arm("lost_answer", times=1, path="/api/v1/customers/", method="PATCH")
+    outbound.crm.change("contacts", contact, phone="+33 1 23 45 67 89")
+    outbound.rounds(1)
+    with outbound.company.engine.begin() as connection:
+        leased = tables.work_item.c
+        connection.execute(
+            sa.update(tables.work_item)
+            .where(leased.system_code == "erp", leased.state == "RETRY")
+            .values(state="LEASED", in_doubt=False, leased_until=outbound.company.clock.now() + timedelta(seconds=61))
+        )
+    outbound.crm.change("contacts", contact, phone="+33 1 98 76 54 32")
+    for _ in range(3):
+        outbound.rounds(1)
+        outbound.company.pass_time(1200)
+    assert outbound.erp.records("customers")[0]["phone"] == "+33 1 98 76 54 32"
+    assert {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp")} == {"DONE"}
 
 
 def test_a_field_that_two_systems_changed_is_a_conflict_for_people(outbound: Systems) -> None:

@@ -9,14 +9,17 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from erpcrm_orchestration.demo.message import Json
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.failpoint import FailpointRaised
+from erpcrm_orchestration.domain.integration import Tally
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.inbox_health import judge
+from erpcrm_orchestration.services.integration import StreamIntegration
 from erpcrm_orchestration.store import integration_schema as tables
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive, wake
 from erpcrm_orchestration.store.work import requeue
@@ -524,3 +527,26 @@ def test_a_record_that_our_tables_refuse_is_rejected_alone(company: IntegratedCo
     assert bad["source_id"] == str(orders[1])
     assert bad["error"].startswith("E-INT-006 shop_998 orders 2: our tables refuse it")
     assert len(company.rows("hub.order_header")) == 2
+
+
+@pytest.mark.parametrize("has_neighbours", [True, False])
+def test_a_newer_version_that_comes_while_our_tables_refuse_the_older_one_is_integrated_and_no_neighbour_is_rejected(
+    company: IntegratedCompany, shop: Shop, monkeypatch: pytest.MonkeyPatch, has_neighbours: bool
+) -> None:
+    """F31: the older version gives way between its failure and its rejection."""
+    bad, neighbour = (shop.order(at_shop(shop)) for _ in range(2))
+    with company.engine.begin() as connection:
+        connection.execute(
+            sa.text("ALTER TABLE hub.order_header ADD CONSTRAINT strange CHECK (customer_note <> 'no way') NOT VALID")
+        )
+    refuse = StreamIntegration._refuse
+
+    def late(self: StreamIntegration, error: DBAPIError) -> Tally:
+        deliver(company, "orders", order_at(bad, 2, customer_note="well"), integrate=False)
+        return refuse(self, error)
+
+    monkeypatch.setattr(StreamIntegration, "_refuse", late)
+    messages = [order_at(bad, 1, customer_note="no way"), *([order_at(neighbour, 1)] if has_neighbours else [])]
+    deliver(company, "orders", *messages)
+    assert sorted(company.states(entity="order")) == sorted(["SUPERSEDED", "TRANSFORMED", *["TRANSFORMED"] * has_neighbours])
+    assert "well" in {row["customer_note"] for row in company.rows("hub.order_header")}
