@@ -16,6 +16,8 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config
 
+from erpcrm_orchestration.domain.errors import InputError
+
 KEPT = 4
 MORE = 40
 """Connections beyond those that are kept are closed as soon as they are given back."""
@@ -40,7 +42,9 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ) -> PooledPostgresStorage:
         """Return the storage that dagster.yaml describes; a database with tokens instead of a password needs Dagster's own."""
         if "auth_provider" in config_value:
-            raise ValueError("auth_provider: use Dagster's own storage (postgres) with it, by ERPCRM_DAGSTER_SETTINGS")
+            raise InputError(
+                "E-RUN-009", "dagster.yaml storage", "auth_provider", "name Dagster's own storage `postgres` with it instead"
+            )
         return cls(pg_url_from_config(config_value), config_value.get("should_autocreate_tables", True), inst_data)
 
 

@@ -28,7 +28,8 @@ from erpcrm_orchestration.dagster_internals import (
     log_materializations,
     partition_evaluation,
 )
-from erpcrm_orchestration.dagster_storage import KEPT
+from erpcrm_orchestration.dagster_storage import KEPT, PooledPostgresStorage
+from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.jobs import BATCH_TAG
 from erpcrm_orchestration.sensors.runs import batch_state, ended_runs, has_open_run
 from erpcrm_orchestration.store.engine import create_engine
@@ -201,6 +202,11 @@ def test_the_storage_goes_on_after_its_sessions_were_ended(instance: dg.DagsterI
     engine.dispose()
     use(instance)
     assert not before & sessions(instance)
+
+
+def test_a_storage_with_tokens_is_left_to_dagsters_own_class() -> None:
+    with pytest.raises(InputError, match=r"^E-RUN-009 dagster.yaml storage: auth_provider; name Dagster's own storage"):
+        PooledPostgresStorage.from_config_value(None, {"postgres_url": "postgresql:///x", "auth_provider": {"azure": {}}})
 
 
 def test_the_deployed_launcher_is_ours_and_run_monitoring_asks_it(instance: dg.DagsterInstance) -> None:
