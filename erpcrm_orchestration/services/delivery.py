@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,7 @@ from erpcrm_orchestration.domain.errors import (
 )
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.order_rules import unit_price
-from erpcrm_orchestration.domain.outbound import held_by_updates
+from erpcrm_orchestration.domain.outbound import held_by_updates, idempotency_key, told, values_hash
 from erpcrm_orchestration.domain.received import Change, ConnectorClient, UnknownOutcome, Written
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
@@ -37,7 +37,8 @@ from erpcrm_orchestration.store import connection_state, inbox
 from erpcrm_orchestration.store.cross_reference import external_ids
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
-from erpcrm_orchestration.store.outbound import mark_in_doubt, record_sent, sent_to
+from erpcrm_orchestration.store.outbound import is_deleted, mark_in_doubt, record_sent, renew_delivery, sent_to
+from erpcrm_orchestration.store.records import load_records
 from erpcrm_orchestration.store.shared_fields import Place, keep_told
 from erpcrm_orchestration.store.units import load_ratios, product_units
 from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work
@@ -46,6 +47,8 @@ AT_ONCE = 20
 BASE_QUANTITY = "row.base_quantity"
 """The name under which a line's quantity in the unit of its product stands in a request."""
 ACTION = "DELIVERY"
+REQUIRED = "work:"
+"""Begins the cause of a change that another one, whose id follows, cannot do without."""
 PARENT_WAIT = timedelta(seconds=30)
 """A change whose parent was queued only now is tried again after this, and within the same pass when the parent is through."""
 
@@ -96,6 +99,8 @@ class DeliveryAttempt:
         """Return False when the system has to be left alone."""
         try:
             stream = self._stream()
+            if not self._renew(stream):
+                return True
             external_id, values, missing = self._prepared(stream)
             if missing:
                 self._wait_for(missing)
@@ -122,6 +127,43 @@ class DeliveryAttempt:
             where = f"{self.item.connection_code} {self.item.stream}"
             raise PermanentFailure("E-OUT-001", where, "is not written any more", "drop the change or describe `write` again")
         return self.stream
+
+    def _renew(self, stream: ConnectorEntity) -> bool:
+        """Take what the record is now in place of what it was when the change was queued; False when nothing is left to tell.
+
+        The system itself, or a person, may have changed it since. What was tried and may have been carried out goes on as it
+        is, under its key: `_settle` queues what differs.
+        """
+        if self.item.in_doubt or stream.write is None:
+            return True
+        key, record_id = self.one.key(stream), self.item.record_id or 0
+        with self.work.engine.begin() as connection:
+            values = load_records(connection, key.dossier_code, ENTITIES[key.entity], [record_id]).get(record_id)
+            digest = None if values is None else values_hash(told(stream.write, values))
+            known = sent_to(connection, key, [record_id]).get(record_id)
+            if known is None and not self._is_required and is_deleted(connection, key, record_id):
+                return self._left(connection, "the record is deleted")
+            if values is None or digest is None or digest == self.item.values_hash:
+                return True
+            if known and known.sent_hash == digest:
+                return self._left(connection, "the system was told since")
+            self.work.fence(connection, key.dossier_code)
+            operation = "update" if known else "create"
+            parts = (key.dossier_code, key.connection_code, operation, key.entity, record_id, digest, self.item.cause)
+            self.item = replace(self.item, values=values, values_hash=digest, dedup_key=idempotency_key(*parts))
+            renew_delivery(connection, key.dossier_code, self.item)
+        return True
+
+    @property
+    def _is_required(self) -> bool:
+        """True for a record that another change refers to: that one cannot be told without it."""
+        return self.item.cause.startswith(REQUIRED)
+
+    def _left(self, connection: sa.Connection, why: str) -> bool:
+        of = self.one.connection
+        self._close(connection, Outcome(WorkState.SUPERSEDED, self.work.clock.now(), why, counts=False))
+        inbox.wake(connection, of.dossier, of.system, [f"delivery {self.item.entity}"])
+        return False
 
     def _prepared(self, stream: ConnectorEntity) -> tuple[str | None, dict[str, Any], list[Reference]]:
         """Return the system's id of the record, the values with its ids of what they refer to, and what it does not have."""
@@ -180,7 +222,7 @@ class DeliveryAttempt:
                     if stream.write and stream.map and stream.map.entity == entity
                 ]
                 ids = [ours for name, ours in missing if name == entity]
-                queued += plan(connection, targets, entity, ids, cause=f"work:{self.item.work_id}", now=now, required=True)
+                queued += plan(connection, targets, entity, ids, cause=f"{REQUIRED}{self.item.work_id}", now=now, required=True)
             if queued:
                 self.result.waiting.discard(self.item.work_id)
             wait = now if queued else now + PARENT_WAIT
@@ -200,6 +242,9 @@ class DeliveryAttempt:
                 outcome = Outcome(WorkState.CONFLICT, now, f"E-OUT-003 {self._where()}: {told}")
             if self._close(connection, outcome):
                 self._log(connection, key, outcome, found)
+            if self.item.in_doubt and outcome.state is WorkState.DONE and stream.write:
+                target, ids = Target(self.one, stream, stream.write), [self.item.record_id or 0]
+                plan(connection, [target], key.entity, ids, cause=f"after:{self.item.work_id}", now=now)
             inbox.wake(connection, key.dossier_code, key.system_code, [f"delivery {key.entity}"])
             failpoint("delivery.before_commit")
         self._count(outcome)

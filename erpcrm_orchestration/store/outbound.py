@@ -15,6 +15,7 @@ from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, inbox, work_item
+from erpcrm_orchestration.store.work import Item
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,28 @@ def queue_deliveries(connection: sa.Connection, deliveries: Sequence[Delivery], 
     ]
     content = json.dumps(rows, ensure_ascii=False)
     return int(connection.scalar(load_sql("queue_deliveries"), {"rows": content, "now": now}) or 0)
+
+
+def renew_delivery(connection: sa.Connection, dossier_code: str, item: Item) -> None:
+    """Keep what a leased change tells from now on, before it is told."""
+    columns = work_item.c
+    connection.execute(
+        sa.update(work_item)
+        .where(
+            columns.dossier_code == dossier_code,
+            columns.work_id == item.work_id,
+            columns.state == "LEASED",
+            columns.leased_until == item.leased_until,
+        )
+        .values(values=item.values, values_hash=item.values_hash, dedup_key=item.dedup_key)
+    )
+
+
+def is_deleted(connection: sa.Connection, key: StreamKey, record_id: int) -> bool:
+    """True for a record that its system has deleted."""
+    table = entity_table[key.entity]
+    here = sa.and_(table.c.dossier_code == key.dossier_code, table.c[ENTITIES[key.entity].identity] == record_id)
+    return connection.scalar(sa.select(table.c.deleted_at.is_not(None)).where(here)) is True
 
 
 def record_sent(

@@ -218,6 +218,74 @@ def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_told_once_more(ou
     assert {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp")} == {"DONE"}
 
 
+@pytest.mark.parametrize("fault", ["500", "lost_answer"])
+def test_a_change_that_waits_does_not_undo_what_its_system_changed_meanwhile(outbound: Systems, fault: str) -> None:
+    """It is told as the record is when it is told, and once more when it may have been carried out before."""
+    customer, contact = a_known_customer(outbound)
+    outbound.crm.faults.arm(fault, times=1, path="/api/v2/contacts/", method="PATCH")
+    outbound.shop.change("customers", customer, last_name="Martin")
+    outbound.company.pass_time(86_400)
+    assert outbound.company.round(everything=True)["998"].failures == []
+    outbound.crm.change("contacts", contact, first_name="Anna")
+    outbound.company.pass_time(10)
+    outbound.rounds(1)
+    for _ in range(3):
+        outbound.company.pass_time(1200)
+        outbound.rounds(1)
+    there = outbound.crm.record("contacts", contact)
+    (ours,) = outbound.company.rows("hub.customer")
+    assert (ours["first_name"], ours["last_name"]) == ("Anna", "Martin")
+    assert (there["first_name"], there["last_name"]) == ("Anna", "Martin")
+    assert outbound.erp.records("customers")[0]["name"] == "Anna Martin"
+    assert outbound.company.rows("flow.field_conflict") == []
+
+
+def test_a_change_back_to_one_that_may_have_been_carried_out_is_the_last_word(outbound: Systems) -> None:
+    """To one phone, whose answer is lost, to another, and back to the first: the other is not told after it."""
+    _, contact = a_known_customer(outbound)
+    outbound.erp.faults.arm("lost_answer", times=99, path="/api/v1/customers/", method="PATCH")
+    for phone in ("+33 1 11 11 11 11", "+33 1 22 22 22 22", "+33 1 11 11 11 11"):
+        outbound.crm.change("contacts", contact, phone=phone)
+        outbound.rounds(1)
+    outbound.erp.faults.clear()
+    for _ in range(3):
+        outbound.company.pass_time(1200)
+        outbound.rounds(1)
+    assert outbound.erp.records("customers")[0]["phone"] == "+33 1 11 11 11 11"
+    assert {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp")} <= {"DONE", "SUPERSEDED"}
+
+
+def test_a_change_that_waited_while_nothing_was_to_be_told_is_told_as_the_record_is_now(outbound: Systems) -> None:
+    _, contact = a_known_customer(outbound)
+    outbound.erp.faults.arm("500", times=1, path="/api/v1/customers/", method="PATCH")
+    outbound.crm.change("contacts", contact, phone="+33 1 11 11 11 11")
+    outbound.rounds(1)
+    outbound.company.connect_systems(**outbound.urls, outbound=False)
+    outbound.crm.change("contacts", contact, phone="+33 1 22 22 22 22")
+    outbound.rounds(1)
+    outbound.company.connect_systems(**outbound.urls)
+    outbound.company.pass_time(1200)
+    outbound.rounds(1)
+    assert outbound.erp.records("customers")[0]["phone"] == "+33 1 22 22 22 22"
+
+
+def test_a_record_that_is_deleted_before_it_was_told_is_not_created(outbound: Systems) -> None:
+    a_known_customer(outbound)
+    outbound.crm.faults.arm("503", times=1, path="/api/v2/contacts", method="POST")
+    gone = int(outbound.shop.add_customer(email="gone@example.com", first_name="Gone")["id"])
+    outbound.company.pass_time(86_400)
+    assert outbound.company.round(everything=True)["998"].failures == []
+    outbound.shop.delete("customers", gone)
+    outbound.company.pass_time(86_400)
+    assert outbound.company.round(everything=True)["998"].failures == []
+    outbound.company.pass_time(1200)
+    outbound.rounds(1)
+    assert [row["deleted_at"] is not None for row in outbound.company.rows("hub.customer")] == [False, True]
+    assert [one["email"] for one in outbound.crm.find("contacts")] == ["ana@example.com"]
+    dropped = outbound.company.rows("flow.work_item", system_code="crm", entity="customer", state="SUPERSEDED")
+    assert [row["last_error"] for row in dropped] == ["the record is deleted"]
+
+
 def test_a_field_that_two_systems_changed_is_a_conflict_for_people(outbound: Systems) -> None:
     customer, contact = a_known_customer(outbound)
     outbound.shop.change("customers", customer, first_name="Annette")
