@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain.connection import ConnectorEntity
+from erpcrm_orchestration.domain.connection import ConnectorEntity, Writing
 from erpcrm_orchestration.domain.entity import ENTITIES, Child, Entity, Field, Kind
 from erpcrm_orchestration.domain.errors import (
     CredentialsRefused,
@@ -37,7 +37,7 @@ from erpcrm_orchestration.store import connection_state, inbox
 from erpcrm_orchestration.store.cross_reference import external_ids
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
-from erpcrm_orchestration.store.outbound import is_deleted, mark_in_doubt, record_sent, renew_delivery, sent_to
+from erpcrm_orchestration.store.outbound import Sent, is_deleted, mark_in_doubt, record_sent, renew_delivery, sent_to
 from erpcrm_orchestration.store.records import load_records
 from erpcrm_orchestration.store.shared_fields import Place, keep_told
 from erpcrm_orchestration.store.units import load_ratios, product_units
@@ -99,9 +99,10 @@ class DeliveryAttempt:
         """Return False when the system has to be left alone."""
         try:
             stream = self._stream()
-            if not self._renew(stream):
+            prepared = self._prepared(stream)
+            if prepared is None:
                 return True
-            external_id, values, missing = self._prepared(stream)
+            external_id, values, missing = prepared
             if missing:
                 self._wait_for(missing)
                 return True
@@ -128,49 +129,52 @@ class DeliveryAttempt:
             raise PermanentFailure("E-OUT-001", where, "is not written any more", "drop the change or describe `write` again")
         return self.stream
 
-    def _renew(self, stream: ConnectorEntity) -> bool:
-        """Take what the record is now in place of what it was when the change was queued; False when nothing is left to tell.
+    def _renew(self, connection: sa.Connection, stream: ConnectorEntity, writing: Writing, known: Sent | None) -> str | None:
+        """Take what the record is now in place of what it was when the change was queued; return why nothing is left to tell.
 
         The system itself, or a person, may have changed it since. What was tried and may have been carried out goes on as it
         is, under its key: `_settle` queues what differs.
         """
-        if self.item.in_doubt or stream.write is None:
-            return True
         key, record_id = self.one.key(stream), self.item.record_id or 0
-        with self.work.engine.begin() as connection:
-            values = load_records(connection, key.dossier_code, ENTITIES[key.entity], [record_id]).get(record_id)
-            digest = None if values is None else values_hash(told(stream.write, values))
-            known = sent_to(connection, key, [record_id]).get(record_id)
-            if known is None and not self._is_required and is_deleted(connection, key, record_id):
-                return self._left(connection, "the record is deleted")
-            if values is None or digest is None or digest == self.item.values_hash:
-                return True
-            if known and known.sent_hash == digest:
-                return self._left(connection, "the system was told since")
-            self.work.fence(connection, key.dossier_code)
-            operation = "update" if known else "create"
-            parts = (key.dossier_code, key.connection_code, operation, key.entity, record_id, digest, self.item.cause)
-            self.item = replace(self.item, values=values, values_hash=digest, dedup_key=idempotency_key(*parts))
-            renew_delivery(connection, key.dossier_code, self.item)
-        return True
+        values = load_records(connection, key.dossier_code, ENTITIES[key.entity], [record_id]).get(record_id)
+        if values is None:
+            return None
+        if known is None and not self._is_required and is_deleted(connection, key, record_id):
+            return "the record is deleted"
+        digest = values_hash(told(writing, values))
+        if digest == self.item.values_hash:
+            return None
+        if known and known.sent_hash == digest:
+            return "the system was told since"
+        self.work.fence(connection, key.dossier_code)
+        operation = "update" if known else "create"
+        parts = (key.dossier_code, key.connection_code, operation, key.entity, record_id, digest, self.item.cause)
+        self.item = replace(self.item, values=values, values_hash=digest, dedup_key=idempotency_key(*parts))
+        renew_delivery(connection, key.dossier_code, self.item)
+        return None
 
     @property
     def _is_required(self) -> bool:
         """True for a record that another change refers to: that one cannot be told without it."""
         return self.item.cause.startswith(REQUIRED)
 
-    def _left(self, connection: sa.Connection, why: str) -> bool:
+    def _leave(self, connection: sa.Connection, why: str) -> None:
         of = self.one.connection
         self._close(connection, Outcome(WorkState.SUPERSEDED, self.work.clock.now(), why, counts=False))
         inbox.wake(connection, of.dossier, of.system, [f"delivery {self.item.entity}"])
-        return False
 
-    def _prepared(self, stream: ConnectorEntity) -> tuple[str | None, dict[str, Any], list[Reference]]:
-        """Return the system's id of the record, the values with its ids of what they refer to, and what it does not have."""
+    def _prepared(self, stream: ConnectorEntity) -> tuple[str | None, dict[str, Any], list[Reference]] | None:
+        """Return the system's id of the record, the values with its ids of what they refer to, and what it does not have.
+
+        None when nothing is left to tell; the change is then closed.
+        """
         key, record_id = self.one.key(stream), self.item.record_id or 0
         entity = ENTITIES[key.entity]
-        with self.work.engine.connect() as connection:
+        with self.work.engine.begin() as connection:
             known = sent_to(connection, key, [record_id]).get(record_id)
+            if stream.write and not self.item.in_doubt and (why := self._renew(connection, stream, stream.write, known)):
+                self._leave(connection, why)
+                return None
             wanted = set(_references(entity, self.item.values))
             ids = external_ids(connection, key.dossier_code, key.system_code, wanted)
         needed = wanted - ids.keys()
