@@ -273,9 +273,9 @@ class _Decision:
         itself = [one for one in targets if one.one.connection.system == found.system_code]
         waits = self._waits(itself)
         told = itself if differs or waits else []
-        if told:
-            shared_fields.forget_sent(self.connection, self.place, [found.record_id])
-        else:
+        # What it was told before the conflict says nothing of what it holds.
+        shared_fields.forget_sent(self.connection, self.place, [found.record_id])
+        if not told:
             self._keep_base(stands)
         if whose is not Whose.OURS:
             told = [one for one in targets if one in told or one not in itself]

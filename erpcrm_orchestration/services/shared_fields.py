@@ -72,6 +72,8 @@ class SharedFields:
             if one.name in sharing.ownership and one.kind in MERGED_KINDS
         }
         self.told_again: set[int] = set()
+        self.changed_there: set[int] = set()
+        """Records of which the system holds something else by now than what it was told last."""
 
     def merge(self, records: Sequence[SharedRecord]) -> None:
         """Replace in the records what does not stand; keep conflicts for people and the new bases."""
@@ -93,7 +95,7 @@ class SharedFields:
         store.keep_addresses(self.connection, self.place.dossier_code, self.theirs)
         store.keep_conflicts(self.connection, self.place, self.conflicts)
         store.settle_conflicts(self.connection, self.place, self.settled)
-        store.forget_sent(self.connection, self.place, self.told_again)
+        store.forget_sent(self.connection, self.place, self.told_again | self.changed_there)
 
     def _parts_of_ours(
         self, records: Sequence[SharedRecord], current: Mapping[int, Mapping[str, Any]]
@@ -138,6 +140,8 @@ class SharedFields:
             self.settled.add((one.record_id, name))
         if stands is Stands.REFUSED:
             self.told_again.add(one.record_id)
+        if stands is Stands.THEIRS and told.theirs != told.ours:
+            self.changed_there.add(one.record_id)
 
     def _standing(self, target: Field, ours: object, theirs: object, stands: Stands) -> object:
         if stands is not Stands.THEIRS:

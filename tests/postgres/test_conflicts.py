@@ -407,3 +407,18 @@ def test_a_value_that_the_field_does_not_take_is_refused_and_nothing_is_decided(
     with pytest.raises(InputError, match="E-COR-033 conflict 998/1: price: 'a lot' is not a number"):
         decide(engine, "998", 1, Choice(Whose.VALUE, "a lot"), Author("ann", "asked"), clock=clock)
     assert company.rows("flow.field_conflict")[0]["closed_at"] is None
+
+
+def test_a_field_that_two_systems_change_in_turn_is_told_each_time_also_back_to_what_was_told_before(pair: Pair) -> None:
+    pair.meet()
+    for name in ("Anna", "Annette", "Anna", "Annette"):
+        if name == "Anna":
+            pair.shop.change("customers", pair.customer, first_name=name)
+        else:
+            pair.crm.change("contacts", pair.contact, first_name=name)
+        pair.rounds(2)
+        assert pair.names() == (name, name, name)
+    assert pair.company.rows("flow.field_conflict") == []
+    assert (pair.told("shop"), pair.told("crm")) == (2, 2)
+    pair.rounds(2)
+    assert (pair.told("shop"), pair.told("crm")) == (2, 2)
