@@ -136,7 +136,8 @@ class IntegrationBatch:
 
     def _merge_shared(self, ready: Sequence[Pending]) -> None:
         place = Place(self.stream.dossier_code, self.stream.system, self.entity.name, self.stream.now)
-        shared = SharedFields(self.connection, place, self.mapping, self.stream.sharing)
+        written = self.stream.entity.write.fields if self.stream.entity.write else ()
+        shared = SharedFields(self.connection, place, self.mapping, self.stream.sharing, written)
         shared.merge([SharedRecord(one.message.source_id, one.record_id, one.mapped) for one in ready if one.mapped])
         self.told_again |= shared.told_again
 

@@ -61,10 +61,20 @@ class SharedRecord:
 
 
 class SharedFields:
-    """Merges the shared fields of a batch; `told_again` are records whose system is to be told what stands."""
+    """Merges the shared fields of a batch; `told_again` are records whose system is to be told what stands.
 
-    def __init__(self, connection: sa.Connection, place: store.Place, mapping: CompiledMapping, sharing: Sharing) -> None:
-        self.connection, self.place, self.sharing = connection, place, sharing
+    `written` are the fields that this system is told of.
+    """
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        place: store.Place,
+        mapping: CompiledMapping,
+        sharing: Sharing,
+        written: Collection[str] = (),
+    ) -> None:
+        self.connection, self.place, self.sharing, self.written = connection, place, sharing, frozenset(written)
         self.entity, self.mapping = mapping.entity, mapping.mapping
         self.positions = {
             one.name: (at, one)
@@ -140,7 +150,7 @@ class SharedFields:
             self.settled.add((one.record_id, name))
         if stands is Stands.REFUSED:
             self.told_again.add(one.record_id)
-        if stands is Stands.THEIRS and told.theirs != told.ours:
+        if stands is Stands.THEIRS and told.base is not None and told.theirs != told.ours and name in self.written:
             self.changed_there.add(one.record_id)
 
     def _standing(self, target: Field, ours: object, theirs: object, stands: Stands) -> object:
