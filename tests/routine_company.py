@@ -29,23 +29,23 @@ from tests.company import FOUNDED, Company
 
 DOSSIER = "998"
 ERP = "erp"
-CRM = """
+
+
+def crm_told_of(name: str, place: str, code: str = DOSSIER) -> str:
+    """Return a CRM that is told of accounts and one more field of theirs, and never asked: nobody answers there."""
+    return f"""
 connectors:
   crm_of_accounts:
     kind: rest
     entities:
       accounts:
-        map:
-          entity: customer
-          fields: {code: code}
+        map: {{entity: customer, fields: {{code: code}}}}
         write:
-          fields: [code, responsible]
-          create: {path: /accounts, method: POST, body: {code: "{code}", responsible: "{ref.responsible}"}}
+          fields: [code, {name}]
+          create: {{path: /accounts, method: POST, body: {{code: "{{code}}", {name}: "{{{place}}}"}}}}
 connections:
-  crm_998:
-    {dossier: "998", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}
+  crm_{code}: {{dossier: "{code}", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}}
 """
-"""A CRM that is told of accounts and their responsible, and never asked: nobody answers there."""
 
 
 @dataclass

@@ -286,7 +286,7 @@ class _Decision:
 
     def _waits(self, targets: Sequence[Target]) -> bool:
         """True when a change of the record was held back because of the conflict."""
-        keys = (one.one.key(one.stream) for one in targets)
+        keys = (one.key for one in targets)
         return any(store.has_open_delivery(self.connection, key, self.found.record_id) for key in keys)
 
     def _keep_base(self, stands: object) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain.connection import ConnectorEntity, Writing
 from erpcrm_orchestration.domain.entity import ENTITIES, Child, Entity, Field, Kind
 from erpcrm_orchestration.domain.errors import (
     CredentialsRefused,
@@ -26,22 +25,22 @@ from erpcrm_orchestration.domain.errors import (
 )
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.order_rules import unit_price
-from erpcrm_orchestration.domain.outbound import held_by_updates, idempotency_key, told, values_hash
+from erpcrm_orchestration.domain.outbound import held_by_updates, told, values_hash
 from erpcrm_orchestration.domain.received import Change, ConnectorClient, UnknownOutcome, Written
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
-from erpcrm_orchestration.services.outbound import Target, plan
+from erpcrm_orchestration.services.outbound import Target, change_key, plan
 from erpcrm_orchestration.services.shared_fields import told_values
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import connection_state, inbox
 from erpcrm_orchestration.store.cross_reference import external_ids
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
-from erpcrm_orchestration.store.outbound import Sent, is_deleted, mark_in_doubt, record_sent, renew_delivery, sent_to
+from erpcrm_orchestration.store.outbound import Sent, is_deleted, mark_in_doubt, record_sent, sent_to
 from erpcrm_orchestration.store.records import load_records
 from erpcrm_orchestration.store.shared_fields import Place, keep_told
 from erpcrm_orchestration.store.units import load_ratios, product_units
-from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work
+from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, renew_work
 
 AT_ONCE = 20
 BASE_QUANTITY = "row.base_quantity"
@@ -98,15 +97,15 @@ class DeliveryAttempt:
     def run(self) -> bool:
         """Return False when the system has to be left alone."""
         try:
-            stream = self._stream()
-            prepared = self._prepared(stream)
+            target = self._target()
+            prepared = self._prepared(target)
             if prepared is None:
                 return True
             external_id, values, missing = prepared
             if missing:
                 self._wait_for(missing)
                 return True
-            change = Change(stream, external_id, values, self.item.dedup_key, doubtful=self.item.in_doubt)
+            change = Change(target.stream, external_id, values, self.item.dedup_key, doubtful=self.item.in_doubt)
             written = self.client.write(change)
         except UnknownOutcome as lost:
             return self._failed(lost.failure, in_doubt=True)
@@ -119,38 +118,37 @@ class DeliveryAttempt:
             found = f"{type(unforeseen).__name__} while it was written"
             return self._failed(PermanentFailure("E-OUT-009", self._where(), found, "report it"), in_doubt=True)
         failpoint("delivery.written")
-        self._settle(stream, written, external_id)
+        self._settle(target, written, external_id)
         failpoint("delivery.settled")
         return True
 
-    def _stream(self) -> ConnectorEntity:
+    def _target(self) -> Target:
         if self.stream is None or self.stream.write is None:
             where = f"{self.item.connection_code} {self.item.stream}"
             raise PermanentFailure("E-OUT-001", where, "is not written any more", "drop the change or describe `write` again")
-        return self.stream
+        return Target(self.one, self.stream, self.stream.write)
 
-    def _renew(self, connection: sa.Connection, stream: ConnectorEntity, writing: Writing, known: Sent | None) -> str | None:
+    def _renew(self, connection: sa.Connection, target: Target, known: Sent | None) -> str | None:
         """Take what the record is now in place of what it was when the change was queued; return why nothing is left to tell.
 
         The system itself, or a person, may have changed it since. What was tried and may have been carried out goes on as it
         is, under its key: `_settle` queues what differs.
         """
-        key, record_id = self.one.key(stream), self.item.record_id or 0
+        key, record_id = target.key, self.item.record_id or 0
         values = load_records(connection, key.dossier_code, ENTITIES[key.entity], [record_id]).get(record_id)
         if values is None:
             return None
         if known is None and not self._is_required and is_deleted(connection, key, record_id):
             return "the record is deleted"
-        digest = values_hash(told(writing, values))
+        digest = values_hash(told(target.writing, values))
         if digest == self.item.values_hash:
             return None
         if known and known.sent_hash == digest:
             return "the system was told since"
         self.work.fence(connection, key.dossier_code)
-        operation = "update" if known else "create"
-        parts = (key.dossier_code, key.connection_code, operation, key.entity, record_id, digest, self.item.cause)
-        self.item = replace(self.item, values=values, values_hash=digest, dedup_key=idempotency_key(*parts))
-        renew_delivery(connection, key.dossier_code, self.item)
+        change = change_key(key, record_id, digest, self.item.cause, is_known=known is not None)
+        self.item = replace(self.item, values=values, values_hash=digest, dedup_key=change)
+        renew_work(connection, key.dossier_code, self.item)
         return None
 
     @property
@@ -163,23 +161,23 @@ class DeliveryAttempt:
         self._close(connection, Outcome(WorkState.SUPERSEDED, self.work.clock.now(), why, counts=False))
         inbox.wake(connection, of.dossier, of.system, [f"delivery {self.item.entity}"])
 
-    def _prepared(self, stream: ConnectorEntity) -> tuple[str | None, dict[str, Any], list[Reference]] | None:
+    def _prepared(self, target: Target) -> tuple[str | None, dict[str, Any], list[Reference]] | None:
         """Return the system's id of the record, the values with its ids of what they refer to, and what it does not have.
 
         None when nothing is left to tell; the change is then closed.
         """
-        key, record_id = self.one.key(stream), self.item.record_id or 0
+        key, record_id = target.key, self.item.record_id or 0
         entity = ENTITIES[key.entity]
         with self.work.engine.begin() as connection:
             known = sent_to(connection, key, [record_id]).get(record_id)
-            if stream.write and not self.item.in_doubt and (why := self._renew(connection, stream, stream.write, known)):
+            if not self.item.in_doubt and (why := self._renew(connection, target, known)):
                 self._leave(connection, why)
                 return None
             wanted = set(_references(entity, self.item.values))
             ids = external_ids(connection, key.dossier_code, key.system_code, wanted)
         needed = wanted - ids.keys()
         values = _with_their_ids(entity, self.item.values, ids)
-        if BASE_QUANTITY in str(stream.write):
+        if BASE_QUANTITY in str(target.writing):
             self._count_in_base_units(values)
         return known.external_id if known else None, values, self._creatable(needed) if known is None else []
 
@@ -233,33 +231,32 @@ class DeliveryAttempt:
             error = f"waits for {', '.join(f'{name} {ours}' for name, ours in missing[:5])}"
             self._close(connection, Outcome(WorkState.QUEUED, wait, error, counts=False))
 
-    def _settle(self, stream: ConnectorEntity, written: Written, external_id: str | None) -> None:
-        now, key = self.work.clock.now(), self.one.key(stream)
+    def _settle(self, target: Target, written: Written, external_id: str | None) -> None:
+        now, key = self.work.clock.now(), target.key
         outcome = Outcome(WorkState.DONE, now)
         with self.work.engine.begin() as connection:
             self.work.fence(connection, key.dossier_code)
             found = written.external_id or external_id
             if written.conflict:
                 outcome = Outcome(WorkState.CONFLICT, now, f"E-OUT-002 {self._where()}: {written.conflict}; decide by hand")
-            elif found and not self._remember(connection, key, found):
+            elif found and not self._remember(connection, target, found):
                 told = f"its id {found} is another record of ours; link it by hand"
                 outcome = Outcome(WorkState.CONFLICT, now, f"E-OUT-003 {self._where()}: {told}")
             if self._close(connection, outcome):
                 self._log(connection, key, outcome, found)
-            if self.item.in_doubt and outcome.state is WorkState.DONE and stream.write:
-                target, ids = Target(self.one, stream, stream.write), [self.item.record_id or 0]
+            if self.item.in_doubt and outcome.state is WorkState.DONE:
+                ids = [self.item.record_id or 0]
                 plan(connection, [target], key.entity, ids, cause=f"after:{self.item.work_id}", now=now)
             inbox.wake(connection, key.dossier_code, key.system_code, [f"delivery {key.entity}"])
             failpoint("delivery.before_commit")
         self._count(outcome)
 
-    def _remember(self, connection: sa.Connection, key: StreamKey, external_id: str) -> bool:
-        item, now = self.item, self.work.clock.now()
+    def _remember(self, connection: sa.Connection, target: Target, external_id: str) -> bool:
+        item, key, now = self.item, target.key, self.work.clock.now()
         if not record_sent(connection, key, item.record_id or 0, external_id, item.values_hash, now):
             return False
-        if self.stream and self.stream.write:
-            told = told_values(ENTITIES[key.entity], held_by_updates(self.stream.write), item.values)
-            keep_told(connection, Place(key.dossier_code, key.system_code, key.entity, now), external_id, told)
+        held = told_values(ENTITIES[key.entity], held_by_updates(target.writing), item.values)
+        keep_told(connection, Place(key.dossier_code, key.system_code, key.entity, now), external_id, held)
         return True
 
     def _failed(self, failure: SourceError, *, in_doubt: bool = False) -> bool:

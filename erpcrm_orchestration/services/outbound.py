@@ -17,6 +17,7 @@ from erpcrm_orchestration.domain.connection import ConnectorEntity, Writing
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.outbound import idempotency_key, told, values_hash
 from erpcrm_orchestration.services.connectors import Connected
+from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.outbound import Delivery, Sent, queue_deliveries, sent_to
 from erpcrm_orchestration.store.records import load_records
 
@@ -28,6 +29,11 @@ class Target:
     one: Connected
     stream: ConnectorEntity
     writing: Writing
+
+    @property
+    def key(self) -> StreamKey:
+        """Where records of this kind are kept."""
+        return self.one.key(self.stream)
 
 
 def targets_of(connections: Sequence[Connected], entity: str, *, but: str | None = None) -> list[Target]:
@@ -63,7 +69,7 @@ def plan(
         delivery
         for target in targets
         for delivery in _of_target(
-            target, records, sent_to(connection, target.one.key(target.stream), list(records)), entity, cause, required=required
+            target, records, sent_to(connection, target.key, list(records)), entity, cause, required=required
         )
     ]
     return queue_deliveries(connection, deliveries, now)
@@ -72,10 +78,9 @@ def plan(
 def _of_target(
     target: Target, records: Mapping[int, dict[str, Any]], sent: Mapping[int, Sent], entity: str, cause: str, *, required: bool
 ) -> Iterator[Delivery]:
-    key = target.one.key(target.stream)
+    key = target.key
     for record_id, values in records.items():
         known = sent.get(record_id)
-        operation = "update" if known else "create"
         if (target.writing.update if known else target.writing.create) is None:
             continue
         content = told(target.writing, values)
@@ -84,5 +89,10 @@ def _of_target(
         digest = values_hash(content)
         if known and known.sent_hash == digest and not known.is_open:
             continue
-        dedup = idempotency_key(key.dossier_code, key.connection_code, operation, entity, record_id, digest, cause)
-        yield Delivery(key, record_id, values, digest, dedup, cause)
+        yield Delivery(key, record_id, values, digest, change_key(key, record_id, digest, cause, is_known=bool(known)), cause)
+
+
+def change_key(key: StreamKey, record_id: int, digest: str, cause: str, *, is_known: bool) -> str:
+    """Return the idempotency key of a change; `is_known`: the system has the record, and it is an update."""
+    operation = "update" if is_known else "create"
+    return idempotency_key(key.dossier_code, key.connection_code, operation, key.entity, record_id, digest, cause)

@@ -72,7 +72,7 @@ class SharedFields:
         place: store.Place,
         mapping: CompiledMapping,
         sharing: Sharing,
-        written: Collection[str] = (),
+        written: Collection[str],
     ) -> None:
         self.connection, self.place, self.sharing, self.written = connection, place, sharing, frozenset(written)
         self.entity, self.mapping = mapping.entity, mapping.mapping

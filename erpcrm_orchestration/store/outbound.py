@@ -15,7 +15,7 @@ from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, inbox, work_item
-from erpcrm_orchestration.store.work import Item
+from erpcrm_orchestration.store.work import of_known_record
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,7 @@ def sent_to(connection: sa.Connection, key: StreamKey, record_ids: Collection[in
     """Return our id -> how the system knows the record, of those that it knows."""
     columns, work = cross_reference.c, work_item.c
     is_open = sa.exists().where(
-        work.dossier_code == columns.dossier_code,
-        work.system_code == columns.system_code,
-        work.entity == columns.entity,
-        work.record_id == columns.record_id,
-        work.event == "outbound",
-        work.state.in_(["QUEUED", "LEASED", "RETRY", "DEAD"]),
+        of_known_record(), work.event == "outbound", work.state.in_(["QUEUED", "LEASED", "RETRY", "DEAD"])
     )
     rows = connection.execute(
         sa.select(columns.record_id, columns.external_id, columns.sent_hash, is_open.label("is_open")).where(
@@ -81,21 +76,6 @@ def queue_deliveries(connection: sa.Connection, deliveries: Sequence[Delivery], 
     ]
     content = json.dumps(rows, ensure_ascii=False)
     return int(connection.scalar(load_sql("queue_deliveries"), {"rows": content, "now": now}) or 0)
-
-
-def renew_delivery(connection: sa.Connection, dossier_code: str, item: Item) -> None:
-    """Keep what a leased change tells from now on, before it is told."""
-    columns = work_item.c
-    connection.execute(
-        sa.update(work_item)
-        .where(
-            columns.dossier_code == dossier_code,
-            columns.work_id == item.work_id,
-            columns.state == "LEASED",
-            columns.leased_until == item.leased_until,
-        )
-        .values(values=item.values, values_hash=item.values_hash, dedup_key=item.dedup_key)
-    )
 
 
 def is_deleted(connection: sa.Connection, key: StreamKey, record_id: int) -> bool:

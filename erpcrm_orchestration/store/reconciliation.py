@@ -20,6 +20,7 @@ from erpcrm_orchestration.store.engine import load_sql, run_script
 from erpcrm_orchestration.store.inbox import StreamKey, content_hash
 from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, reconciliation, work_item
 from erpcrm_orchestration.store.staging import copy_into
+from erpcrm_orchestration.store.work import of_known_record
 
 STAGED = ("position", "source_id", "version_at", "content_hash", "fault")
 DIFFERENCE = ("kind", "source_id", "reason", "record_id")
@@ -172,13 +173,7 @@ def not_told_ids(connection: sa.Connection, after: int, limit: int) -> list[int]
 
 def look_first(connection: sa.Connection, key: StreamKey, cause: str) -> None:
     """Let the system be searched before a record is created for this cause: it may have it, and we lost its id."""
-    work, known = work_item.c, cross_reference.c
-    is_known = sa.exists().where(
-        known.dossier_code == work.dossier_code,
-        known.system_code == work.system_code,
-        known.entity == work.entity,
-        known.record_id == work.record_id,
-    )
+    work, is_known = work_item.c, sa.exists().where(of_known_record())
     connection.execute(
         sa.update(work_item)
         .where(

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from erpcrm_orchestration.domain.work import Outcome, WorkState
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.inbox import StreamKey
-from erpcrm_orchestration.store.integration_schema import work_item
+from erpcrm_orchestration.store.integration_schema import cross_reference, work_item
 
 PRIORITY_OUTBOUND, PRIORITY_EVENT, PRIORITY_ON_DEMAND = 0, 5, 9
 OPEN = {WorkState.QUEUED, WorkState.LEASED, WorkState.RETRY}
@@ -93,15 +93,9 @@ def close_work(
     connection: sa.Connection, dossier_code: str, item: Item, outcome: Outcome, *, now: datetime, run_id: str | None
 ) -> bool:
     """Write what became of a leased item; False when its lease had ended and another process has it."""
-    columns = work_item.c
     written = connection.execute(
         sa.update(work_item)
-        .where(
-            columns.dossier_code == dossier_code,
-            columns.work_id == item.work_id,
-            columns.state == WorkState.LEASED.value,
-            columns.leased_until == item.leased_until,
-        )
+        .where(*_leased(dossier_code, item))
         .values(
             state=outcome.state.value,
             attempts=item.attempts if outcome.counts else item.attempts - 1,
@@ -113,6 +107,37 @@ def close_work(
         )
     )
     return written.rowcount == 1
+
+
+def renew_work(connection: sa.Connection, dossier_code: str, item: Item) -> None:
+    """Keep what a leased change tells from now on, before it is told."""
+    connection.execute(
+        sa.update(work_item)
+        .where(*_leased(dossier_code, item))
+        .values(values=item.values, values_hash=item.values_hash, dedup_key=item.dedup_key)
+    )
+
+
+def _leased(dossier_code: str, item: Item) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return that an item is still leased by the claim that gave it out."""
+    columns = work_item.c
+    return (
+        columns.dossier_code == dossier_code,
+        columns.work_id == item.work_id,
+        columns.state == WorkState.LEASED.value,
+        columns.leased_until == item.leased_until,
+    )
+
+
+def of_known_record() -> sa.ColumnElement[bool]:
+    """Return that a work item and a row of the cross-reference are of the same record and system."""
+    work, known = work_item.c, cross_reference.c
+    return sa.and_(
+        work.dossier_code == known.dossier_code,
+        work.system_code == known.system_code,
+        work.entity == known.entity,
+        work.record_id == known.record_id,
+    )
 
 
 def requeue(connection: sa.Connection, dossier_code: str, work_ids: Collection[int], now: datetime) -> int:

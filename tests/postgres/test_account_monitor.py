@@ -29,7 +29,7 @@ from tests.company import FOUNDED, Company
 from tests.integrated_company import IntegratedCompany
 from tests.mailbox import Mailbox
 from tests.postgres.child_order import run_to_its_end
-from tests.routine_company import CRM, DOSSIER, RoutineCompany, instant
+from tests.routine_company import DOSSIER, RoutineCompany, crm_told_of, instant
 
 NOON = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 LATELY = instant("2026-03-20T12:00")
@@ -374,7 +374,7 @@ def test_E26_the_audience_of_the_preset_is_used_when_the_order_names_none(compan
 
 def test_E35_other_systems_are_told_of_each_transfer_also_when_the_account_comes_back(company: RoutineCompany) -> None:
     ana, bruno, _ = people(company)
-    IntegratedCompany(company.engine, company.clock).connect(CRM)
+    IntegratedCompany(company.engine, company.clock).connect(crm_told_of("responsible", "ref.responsible"))
     account = company.account("K1", responsible_id=ana)
     company.account("K2", responsible_id=ana, changed_at=LATELY)
     orders = []

@@ -22,7 +22,7 @@ from erpcrm_orchestration.store import integration_schema, routine_schema, schem
 from erpcrm_orchestration.store.engine import VARIABLE as DATABASE
 from erpcrm_orchestration.store.entity_schema import address, entity_table
 from tests.integrated_company import IntegratedCompany
-from tests.routine_company import CRM, DOSSIER, RoutineCompany, instant
+from tests.routine_company import DOSSIER, RoutineCompany, crm_told_of, instant
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "add-your-own-routine.md"
 CODE = "sleeping_accounts"
@@ -124,7 +124,7 @@ def test_it_has_audience_summary_and_past_dates_as_the_five_have(company: Routin
 
 
 def test_other_systems_are_told_of_what_the_documented_routine_changes_and_of_no_dry_run(company: RoutineCompany) -> None:
-    IntegratedCompany(company.engine, company.clock).connect(CRM)
+    IntegratedCompany(company.engine, company.clock).connect(crm_told_of("responsible", "ref.responsible"))
     employee = entity_table["employee"]
     with company.engine.begin() as connection:
         connection.execute(sa.insert(address).values(dossier_code=DOSSIER, address_hash="north", region="North"))

@@ -43,6 +43,12 @@ class Systems:
             assert done.failures == []
             self.company.pass_time()
 
+    def patiently(self) -> None:
+        """Do rounds twenty minutes apart, so that what failed is tried again until it is through."""
+        for _ in range(3):
+            self.company.pass_time(1200)
+            self.rounds(1)
+
 
 @pytest.fixture
 def systems(engine: sa.Engine, clock: FixedClock) -> Iterator[Systems]:
@@ -186,9 +192,7 @@ def test_a_change_that_was_taken_back_before_it_was_told_leaves_the_system_as_it
     outbound.crm.change("contacts", contact, phone=before)
     outbound.rounds(1)
     outbound.erp.faults.clear()
-    for _ in range(3):
-        outbound.company.pass_time(1200)
-        outbound.rounds(1)
+    outbound.patiently()
     assert outbound.company.rows("hub.customer")[0]["phone"] == before
     assert outbound.erp.records("customers")[0]["phone"] == before
     left = {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp", event="outbound")}
@@ -229,9 +233,7 @@ def test_a_change_that_waits_does_not_undo_what_its_system_changed_meanwhile(out
     outbound.crm.change("contacts", contact, first_name="Anna")
     outbound.company.pass_time(10)
     outbound.rounds(1)
-    for _ in range(3):
-        outbound.company.pass_time(1200)
-        outbound.rounds(1)
+    outbound.patiently()
     there = outbound.crm.record("contacts", contact)
     (ours,) = outbound.company.rows("hub.customer")
     assert (ours["first_name"], ours["last_name"]) == ("Anna", "Martin")
@@ -248,9 +250,7 @@ def test_a_change_back_to_one_that_may_have_been_carried_out_is_the_last_word(ou
         outbound.crm.change("contacts", contact, phone=phone)
         outbound.rounds(1)
     outbound.erp.faults.clear()
-    for _ in range(3):
-        outbound.company.pass_time(1200)
-        outbound.rounds(1)
+    outbound.patiently()
     assert outbound.erp.records("customers")[0]["phone"] == "+33 1 11 11 11 11"
     assert {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp")} <= {"DONE", "SUPERSEDED"}
 

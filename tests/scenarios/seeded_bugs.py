@@ -20,14 +20,12 @@ from erpcrm_orchestration.domain.received import Change
 from erpcrm_orchestration.domain.values import FIRST_INSTANT
 from erpcrm_orchestration.domain.work import Outcome, WorkState
 from erpcrm_orchestration.services import delivery, integration, polling
-from erpcrm_orchestration.services import outbound as planning
 from erpcrm_orchestration.services.delivery import DeliveryAttempt
 from erpcrm_orchestration.services.polling import StreamReader
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import cross_reference, inbox, lease
 from erpcrm_orchestration.store import work as work_items
 from erpcrm_orchestration.store.cursor import open_cursors
-from erpcrm_orchestration.store.outbound import Sent
 from erpcrm_orchestration.store.record_merge import RecordMerge
 
 Patch = pytest.MonkeyPatch
@@ -230,13 +228,13 @@ def _their_id_is_forgotten(patch: Patch) -> None:
 
 
 def _no_echo_ledger(patch: Patch) -> None:
-    """What a system was told last is not compared with what it would be told."""
-    sent_to = planning.sent_to
+    """What a system was told last is not kept, so that nothing it would be told is compared with it."""
+    record_sent = delivery.record_sent
 
-    def forgetful(*args: Any) -> dict[int, Sent]:
-        return {record_id: replace(one, sent_hash=None) for record_id, one in sent_to(*args).items()}
+    def forgetful(connection: Any, key: Any, record_id: int, external_id: str, _: str | None, now: datetime) -> bool:
+        return record_sent(connection, key, record_id, external_id, None, now)
 
-    patch.setattr(planning, "sent_to", forgetful)
+    patch.setattr(delivery, "record_sent", forgetful)
 
 
 def _attempts_begin_anew(patch: Patch) -> None:

@@ -21,7 +21,7 @@ from erpcrm_orchestration.domain.routine_settings import ClassMetric, ClassOpera
 from erpcrm_orchestration.services import order as service
 from erpcrm_orchestration.store import integration_schema, routine_schema, schema
 from tests.integrated_company import IntegratedCompany
-from tests.routine_company import RoutineCompany, instant
+from tests.routine_company import RoutineCompany, crm_told_of, instant
 from tests.scenarios.child_order import start
 
 FAILPOINTS = (
@@ -44,20 +44,6 @@ LIVES = 2
 """So many times an order is killed: a third loss would give it up."""
 LONGEST_LIFE_S = 0.15
 
-CRM = """
-connectors:
-  crm_of_accounts:
-    kind: rest
-    entities:
-      accounts:
-        map: {{entity: customer, fields: {{code: code}}}}
-        write:
-          fields: [code, class_code]
-          create: {{path: /accounts, method: POST, body: {{code: "{{code}}", class: "{{class_code}}"}}}}
-connections:
-  crm_{code}: {{dossier: "{code}", system: crm, connector: crm_of_accounts, url: "http://127.0.0.1:9", outbound_enabled: true}}
-"""
-
 
 @dataclass
 class Killing:
@@ -74,7 +60,7 @@ class Killing:
         self.rounds += 1
         code = f"R{self.rounds}"
         self.company.founded(code, time_zone="UTC", inactive_months=6)
-        IntegratedCompany(self.company.engine, self.company.clock).connect(CRM.format(code=code))
+        IntegratedCompany(self.company.engine, self.company.clock).connect(crm_told_of("class_code", "class_code", code))
         accounts = [self.company.account(f"K{number}", dossier=code, class_code="Bronze") for number in range(ACCOUNTS)]
         for number, account in enumerate(accounts):
             self.company.invoice(account, date(2026, 1 + number % 5, 1), str(100 + number), dossier=code)
