@@ -155,6 +155,22 @@ def test_other_content_with_the_same_version_is_refused_and_fetched_anew(company
     assert company.rows("hub.order_header")[0]["customer_note"] == "a second later in the same second"
 
 
+def test_a_record_that_changes_back_with_the_same_version_is_what_the_source_holds(
+    company: IntegratedCompany, shop: Shop
+) -> None:
+    """B6: one note, another, and the first again, none of which moves the date of change; nothing is fetched without end."""
+    order_id = at_shop(shop)
+    entry, record = shop.kinds["orders"].entry(order_id), shop.order(order_id)
+    for number, note in enumerate(("first", "second", "first", "second")):
+        shop.kinds["orders"].put(order_id, {**record, "customer_note": note}, entry)
+        done = company.round(everything=True)["998"]
+        assert (done.failures, done.fetched) == ([], min(number, 1))
+        assert [row["customer_note"] for row in company.rows("hub.order_header")] == [note]
+        company.pass_time(2)
+        assert company.round(everything=True)["998"].fetched == 0
+        company.pass_time(2)
+
+
 def test_two_orders_of_the_same_second_over_a_page_border_are_both_there(company: IntegratedCompany, shop: Shop) -> None:
     """B8 B9: 250 orders of one second, 100 a page: three requests, 250 messages."""
     product = shop.add_product("Lamp")["id"]

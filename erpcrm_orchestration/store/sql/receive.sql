@@ -37,6 +37,8 @@ WITH ranked AS (
                     AND stored.entity = :entity
                     AND stored.source_id = ranked.source_id
                     AND stored.content_hash = ranked.content_hash
+                    -- What stood before the content that we have, with the same version, may be what the source holds again.
+                    AND (ranked.version_at < head.version_at OR stored.message_id > head.message_id)
             ) THEN 'SAME'
             WHEN :take_rivals THEN 'NEW'
             WHEN ranked.version_at = head.version_at THEN 'RIVAL'
