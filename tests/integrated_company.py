@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from erpcrm_orchestration.config.folder import read_text
+from erpcrm_orchestration.demo.message import Json
+from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.round import DossierRound, Round, work_round
 from erpcrm_orchestration.store import configuration_write as write
 from erpcrm_orchestration.store import integration_schema as tables
+from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive
 from tests.company import Company
 
 SHOP_CREDENTIALS = {"SHOP_KEY": "ck_demo", "SHOP_SECRET": "cs_demo"}
@@ -109,3 +116,42 @@ class IntegratedCompany:
     def states(self, **where: object) -> list[str]:
         """Return the states of the inbox's messages in the order of their arrival."""
         return [row["state"] for row in self.rows("flow.inbox", **where)]
+
+
+@contextmanager
+def shop_company(engine: sa.Engine, clock: FixedClock, shop: Shop, extra: str = "") -> Iterator[IntegratedCompany]:
+    """Dossier 998 with the simulated shop connected over HTTP, for the block; `extra` are lines of the connection."""
+    made = IntegratedCompany(engine, clock)
+    made.dossier()
+    with WebServer(shop) as server:
+        made.connect_shop(server.url, extra=extra)
+        yield made
+
+
+def at_shop(shop: Shop, *, lines: int = 1, **changes: object) -> int:
+    """Place an order of a guest with as many different products; return its id."""
+    products = [shop.add_product(f"Article {number}", "10.00")["id"] for number in range(lines)]
+    return int(shop.add_order([(one, 1) for one in products], **changes)["id"])  # type: ignore[arg-type]
+
+
+def deliver(
+    company: IntegratedCompany, stream: str, *records: Received, via: Via = Via.WEBHOOK, integrate: bool = True
+) -> None:
+    """Hand records to the inbox as a webhook would, or `via` another way, and integrate them."""
+    entity = {"orders": "order", "products": "product", "categories": "category", "customers": "customer"}[stream]
+    key = StreamKey("998", "shop_998", "shop", stream, entity)
+    with company.engine.begin() as connection:
+        receive(connection, key, records, Arrival(via, company.clock.now()))
+    if integrate:
+        company.round(reading=False)
+
+
+def category(number: int, parent: int) -> Received:
+    """Return a category as the shop would send it."""
+    return Received(str(number), json.dumps({"id": number, "name": f"C{number}", "slug": f"c{number}", "parent": parent}))
+
+
+def order_at(order: Json, second: int, **changes: object) -> Received:
+    """Return an order as it was at a second of 12:00."""
+    content = {**order, **changes, "date_modified_gmt": f"2026-11-18T12:00:{second:02}"}
+    return Received(str(order["id"]), json.dumps(content), datetime(2026, 11, 18, 12, 0, second, tzinfo=UTC))

@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
-from erpcrm_orchestration.clients.rest_request import text
+from erpcrm_orchestration.clients.rest_record import word_at
 from erpcrm_orchestration.domain.connection import Call, ConnectorEntity, Reading, Writing
 from erpcrm_orchestration.domain.errors import PermanentFailure
-from erpcrm_orchestration.domain.json_path import ABSENT, at
 from erpcrm_orchestration.domain.received import Change, Written
 from erpcrm_orchestration.domain.values import shown
 
@@ -76,9 +75,8 @@ class WriterFrame(ABC):
     def _refusal(self, held: object | None) -> str | None:
         """Return why what the system holds is not overwritten, None when it may be."""
         for path, words in self._writing.refuse_when.items():
-            value = at(held, path)
-            if value is not ABSENT and value is not None and text(value) in words:
-                return f"{path} is {shown(text(value))} there"
+            if (word := word_at(held, path, words)) is not None:
+                return f"{path} is {shown(word)} there"
         return None
 
     def _required(self, call: Call | None, name: str) -> Call:

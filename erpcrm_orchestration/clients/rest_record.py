@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 
 from erpcrm_orchestration.clients.json_page import CutShort, NotThere, value_at
+from erpcrm_orchestration.clients.rest_request import text
 from erpcrm_orchestration.domain.connection import ChangeMode, Reading
 from erpcrm_orchestration.domain.errors import InputError
 from erpcrm_orchestration.domain.json_path import ABSENT, at, here, part_of
@@ -30,11 +32,24 @@ def received(raw: bytes, reading: Reading) -> Received:
     except InputError as error:
         return Received(_salvaged(raw, reading), shown_bytes(raw), fault=str(error))
     payload = raw.decode()
-    deleted = reading.deleted is not None and at(record, reading.deleted) not in (ABSENT, None, False)
+    deleted = is_deleted(record, reading)
     try:
         return Received(source_id, payload, version(record, reading), deleted)
     except InputError as error:
         return Received(source_id, payload, deleted=deleted, fault=str(error))
+
+
+def is_deleted(record: object, reading: Reading) -> bool:
+    """True when a record says of itself that it is deleted, or lies in a trash."""
+    if reading.deleted is not None and at(record, reading.deleted) not in (ABSENT, None, False):
+        return True
+    return any(word_at(record, path, words) is not None for path, words in reading.deleted_when.items())
+
+
+def word_at(record: object, path: str, words: Collection[str]) -> str | None:
+    """Return the one of these words that stands at a path, as text; None when something else does, or nothing."""
+    value = here(record, path)
+    return None if value is None or text(value) not in words else text(value)
 
 
 def identity(record: object, path: str, segment: int | None = None) -> str:

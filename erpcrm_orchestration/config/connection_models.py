@@ -122,6 +122,7 @@ class ReadingPart(NamedParts):
         {}, description="what stands behind links, by the place in the record where it is put"
     )
     deleted: Name | None = Field(None, description="the path of what is true, or not null, in a deleted record")
+    deleted_when: dict[Text, list[str]] = Field({}, description="path and words at which a record is deleted, as in a trash")
     reread: Annotated[int, Field(ge=0, le=100_000)] = Field(
         100, description="of an append-only list with numbers as ids: how many before the last one are read again"
     )

@@ -157,6 +157,8 @@ def _read_faults(rules: CallRules, path: Path, read: Reads) -> Iterator[Fault]:
         yield from path_faults(reading, (*path, name), getattr(read, name), may_be_empty=True)
     for name in ("record_id", "modified", "deleted"):
         yield from path_faults(reading, (*path, name), getattr(read, name))
+    for name in read.deleted_when:
+        yield from path_faults(reading, (*path, "deleted_when", name), name)
     yield from _mode_faults(rules, path, read)
     if rules.connector.kind in HTTP and read.one is not None and "id" not in names_of(read.one):
         yield reading.refuse(PLACEHOLDER, (*path, "one"), "no {id} in the request", "say where the id of the record goes")

@@ -18,7 +18,9 @@ _SCHEME = re.compile(r"[A-Za-z]{0,12}:?")
 """The word of a scheme that a connector's header may have beside its {name}."""
 _NAMES = frozenset({"token_path"})
 """Keys that are called like a secret and hold the way to one."""
-_NOT_SECRET = frozenset({"columns", "payload", "where", "states", "fields", "outcomes", "parameters", "values", "refuse_when"})
+_NOT_SECRET = frozenset(
+    {"columns", "payload", "where", "states", "fields", "outcomes", "parameters", "values", "refuse_when", "deleted_when"}
+)
 """Below these stand names and words of other programs."""
 
 

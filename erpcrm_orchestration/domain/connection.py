@@ -126,6 +126,8 @@ class Reading:
     follow: tuple[Follow, ...] = ()
     deleted: str | None = None
     """The path of a field that is true, or not null, in a deleted record."""
+    deleted_when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Path -> the words there of a record that is deleted and can still be fetched: what lies in a trash."""
     reread: int = 100
     """An append-only list is read again from so many numbers before its last id, for rows that were committed late."""
     every_s: int | None = None

@@ -75,10 +75,8 @@ def compiled(stream: ConnectorEntity) -> CompiledMapping | None:
     """Return the mapping of a stream ready for use, None when it has none."""
     if stream.map is None:
         return None
-    read = stream.read
-    paths = (
-        (read.record_id, read.modified, read.deleted, *(path for one in read.follow for path in (one.into, one.link)))
-        if read
-        else ()
-    )
+    paths: list[str | None] = []
+    if read := stream.read:
+        paths += [read.record_id, read.modified, read.deleted, *read.deleted_when]
+        paths += [path for one in read.follow for path in (one.into, one.link)]
     return CompiledMapping(ENTITIES[stream.map.entity], stream.map, [path for path in paths if path])

@@ -22,6 +22,8 @@ from erpcrm_orchestration.store.inbox import Arrival, receive
 from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, queue_fetches
 
 AT_ONCE = 50
+CONTRADICTED = "what came of it contradicts what we have"
+"""The cause of a fetch that asks which of both stands; that the system has no such record is an answer, too."""
 
 
 def request_missing(
@@ -93,7 +95,7 @@ def _fetch(work: Work, one: Connected, client: ConnectorClient, item: Item) -> b
     failpoint("fetch.answered")
     now = work.clock.now()
     outcome = Outcome(WorkState.DONE, now)
-    if found is None:
+    if found is None and item.cause != CONTRADICTED:
         error = (
             f"E-INT-005 {item.connection_code} {item.stream} {item.source_id}: the system has no such record; correct the id"
         )

@@ -23,7 +23,7 @@ from erpcrm_orchestration.domain.received import ConnectorClient, Page, Received
 from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
 from erpcrm_orchestration.services.ahead import one_ahead
 from erpcrm_orchestration.services.connectors import Connected
-from erpcrm_orchestration.services.fetching import request_missing
+from erpcrm_orchestration.services.fetching import CONTRADICTED, request_missing
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import connection_state, inbox, lease
 from erpcrm_orchestration.store.connection_state import cursor_source
@@ -176,7 +176,7 @@ class StreamReader:
             failpoint("poll.after_insert")
             if receipt.rivals and self.stream.map:
                 missing = [(self.stream.map.entity, source_id) for source_id in receipt.rivals]
-                request_missing(connection, self.one, missing, "same version, different content", now)
+                request_missing(connection, self.one, missing, CONTRADICTED, now)
             self.result.receipt += receipt
             if bound is not None:
                 self._finish(connection, cursor, span, bound, now)
@@ -206,6 +206,7 @@ class StreamReader:
 
     def _delete_gone(self, connection: sa.Connection, now: datetime) -> None:
         """Mark as deleted what a complete pass did not show; too much at once stops the stream instead."""
+        inbox.withdraw_refused(connection, self.key, self.seen, now=now, run_id=self.work.run_id)
         known = inbox.known_ids(connection, self.key)
         gone = sorted(set(known) - self.seen)
         if not gone:

@@ -26,7 +26,7 @@ from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.domain.secret import resolve
 from erpcrm_orchestration.domain.values import shown
 from erpcrm_orchestration.services.connectors import Connected
-from erpcrm_orchestration.services.fetching import request_missing
+from erpcrm_orchestration.services.fetching import CONTRADICTED, request_missing
 from erpcrm_orchestration.store.configuration import load_connection, load_connector
 from erpcrm_orchestration.store.engine import in_each_others_way, reported
 from erpcrm_orchestration.store.inbox import Arrival, StreamKey, has_delivery, receive, version_known
@@ -194,8 +194,9 @@ def _store(connection: sa.Connection, one: Connected, stream: ConnectorEntity, a
         request_missing(connection, one, [(key.entity, record.source_id)], "a webhook tells of it", now)
         return "noted, the record is fetched"
     receipt = receive(connection, key, [record], Arrival(Via.WEBHOOK, now, delivery_id=delivery_id))
-    if receipt.rivals and stream.map:
-        request_missing(connection, one, [(key.entity, record.source_id)], "same version, different content", now)
+    # A deletion says nothing of its time: the record may have been restored before it came.
+    if receipt.rivals or (record.deleted and receipt.new):
+        request_missing(connection, one, [(key.entity, record.source_id)], CONTRADICTED, now)
     return "stored" if receipt.new or receipt.refused else "known already"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -292,6 +292,31 @@ def known_ids(connection: sa.Connection, key: StreamKey) -> list[str]:
             )
         )
     )
+
+
+def withdraw_refused(
+    connection: sa.Connection, key: StreamKey, seen: Collection[str], *, now: datetime, run_id: str | None
+) -> None:
+    """Close what was refused when it came and is no record of ours, and what a complete pass shows no more."""
+    columns, of = cross_reference.c, (key.dossier_code, key.system_code, key.entity)
+    never_good = sa.and_(
+        sa.tuple_(columns.dossier_code, columns.system_code, columns.entity) == of,
+        columns.content_hash.is_(None),
+        columns.refused_hash.is_not(None),
+    )
+    gone = sorted(set(connection.scalars(sa.select(columns.external_id).where(never_good))) - set(seen))
+    if gone:
+        ids = sa.any_(sa.literal(gone, sa.ARRAY(sa.Text)))
+        connection.execute(sa.update(cross_reference).where(never_good, columns.external_id == ids).values(refused_hash=None))
+        connection.execute(
+            sa.update(inbox)
+            .where(
+                sa.tuple_(inbox.c.dossier_code, inbox.c.system_code, inbox.c.entity) == of,
+                inbox.c.source_id == ids,
+                inbox.c.state == "REJECTED",
+            )
+            .values(state="SUPERSEDED", closed_at=now, run_id=run_id)
+        )
 
 
 def refuse_waiting(

@@ -11,19 +11,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from erpcrm_orchestration.demo.message import Json
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.demo.web import WebServer
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.failpoint import FailpointRaised
 from erpcrm_orchestration.domain.integration import Tally
-from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.inbox_health import judge
 from erpcrm_orchestration.services.integration import StreamIntegration
 from erpcrm_orchestration.store import integration_schema as tables
-from erpcrm_orchestration.store.inbox import Arrival, StreamKey, receive, wake
+from erpcrm_orchestration.store.inbox import wake
 from erpcrm_orchestration.store.work import requeue
-from tests.integrated_company import IntegratedCompany
+from tests.integrated_company import IntegratedCompany, at_shop, category, deliver, order_at, shop_company
 
 
 @pytest.fixture
@@ -35,13 +33,8 @@ def shop(clock: FixedClock) -> Shop:
 @pytest.fixture
 def company(engine: sa.Engine, clock: FixedClock, shop: Shop) -> Iterator[IntegratedCompany]:
     """Dossier 998 with the shop connected."""
-    made = IntegratedCompany(engine, clock)
-    made.dossier()
-    server = WebServer(shop)
-    server.start()
-    made.connect_shop(server.url)
-    yield made
-    server.stop()
+    with shop_company(engine, clock, shop) as made:
+        yield made
 
 
 def test_a_new_order_is_in_the_tables_after_one_round(company: IntegratedCompany, shop: Shop) -> None:
@@ -62,35 +55,6 @@ def test_a_new_order_is_in_the_tables_after_one_round(company: IntegratedCompany
     again = company.round()["998"]
     assert again.failures == []
     assert len(company.rows("flow.inbox", entity="order")) == 1
-
-
-def at_shop(shop: Shop, *, lines: int = 1, **changes: object) -> int:
-    """Place an order of a guest with as many different products; return its id."""
-    products = [shop.add_product(f"Article {number}", "10.00")["id"] for number in range(lines)]
-    return int(shop.add_order([(one, 1) for one in products], **changes)["id"])  # type: ignore[arg-type]
-
-
-def deliver(
-    company: IntegratedCompany, stream: str, *records: Received, via: Via = Via.WEBHOOK, integrate: bool = True
-) -> None:
-    """Hand records to the inbox as a webhook would, and integrate them."""
-    entity = {"orders": "order", "products": "product", "categories": "category", "customers": "customer"}[stream]
-    key = StreamKey("998", "shop_998", "shop", stream, entity)
-    with company.engine.begin() as connection:
-        receive(connection, key, records, Arrival(Via.WEBHOOK, company.clock.now()))
-    if integrate:
-        company.round(reading=False)
-
-
-def category(number: int, parent: int) -> Received:
-    """Return a category as the shop would send it."""
-    return Received(str(number), json.dumps({"id": number, "name": f"C{number}", "slug": f"c{number}", "parent": parent}))
-
-
-def order_at(order: Json, second: int, **changes: object) -> Received:
-    """Return an order as it was at a second of 12:00."""
-    content = {**order, **changes, "date_modified_gmt": f"2026-11-18T12:00:{second:02}"}
-    return Received(str(order["id"]), json.dumps(content), datetime(2026, 11, 18, 12, 0, second, tzinfo=UTC))
 
 
 def test_a_changed_order_updates_its_header_and_is_no_second_one(company: IntegratedCompany, shop: Shop) -> None:

@@ -1,7 +1,8 @@
 -- Takes the staged records of one stream into the inbox: what is new to us becomes a message, what we have is only counted.
--- The newest version of a key is NEW; an older one is kept as SUPERSEDED, and asked for anew when a list showed it: then the
--- system's clock may have gone back. Other content with the version we have is refused,
--- unless it was asked for on demand, or cannot be: then it is what the source holds now.
+-- The newest version of a key is NEW; an older one is kept as SUPERSEDED and asked for anew: the system's clock may have gone
+-- back, or a deletion that we have may be younger by our clock only. Other content with the version we have is refused and asked
+-- for anew, unless it was asked for on demand, or cannot be: then it is what the source holds now. SHOWN is what we had before
+-- a deletion: it is asked for too, because it may be there again.
 WITH ranked AS (
     SELECT
         staged.*,
@@ -17,19 +18,21 @@ WITH ranked AS (
     SELECT
         ranked.*,
         head.external_id IS NOT NULL AS known,
+        head.content_hash AS head_hash,
+        head.message_id AS head_id,
+        head.refused_hash,
         CASE
             WHEN fault IS NOT NULL AND head.refused_hash = ranked.content_hash THEN 'SAME'
             WHEN fault IS NOT NULL THEN 'FAULT'
             WHEN place > 1 AND first_hash = ranked.content_hash THEN 'SAME'
-            WHEN place > 1 AND ranked.version_at IS NOT DISTINCT FROM first_version THEN 'RIVAL'
-            WHEN place > 1 THEN 'OLD'
-            WHEN head.content_hash IS NULL THEN 'NEW'
+            WHEN place = 1 AND head.content_hash IS NULL THEN 'NEW'
             WHEN ranked.deleted AND head.content_hash = 'deleted' THEN 'SAME'
-            WHEN head.content_hash = 'deleted' AND :complete THEN 'NEW'
+            WHEN place = 1 AND head.content_hash = 'deleted' AND :complete THEN 'NEW'
             WHEN head.content_hash = ranked.content_hash
                 AND (ranked.version_at IS NULL OR ranked.version_at IS NOT DISTINCT FROM head.version_at) THEN 'SAME'
-            WHEN ranked.version_at IS NULL OR head.version_at IS NULL OR ranked.version_at > head.version_at THEN 'NEW'
-            WHEN :via = 'on_demand' THEN 'NEW'
+            WHEN place = 1 AND (ranked.version_at IS NULL OR head.version_at IS NULL OR ranked.version_at > head.version_at)
+                THEN 'NEW'
+            WHEN place = 1 AND :via = 'on_demand' THEN 'NEW'
             WHEN EXISTS (
                 SELECT FROM flow.inbox AS stored
                 WHERE stored.dossier_code = :dossier_code
@@ -39,9 +42,9 @@ WITH ranked AS (
                     AND stored.content_hash = ranked.content_hash
                     -- What stood before the content that we have, with the same version, may be what the source holds again.
                     AND (ranked.version_at < head.version_at OR stored.message_id > head.message_id)
-            ) THEN 'SAME'
-            WHEN :take_rivals THEN 'NEW'
-            WHEN ranked.version_at = head.version_at THEN 'RIVAL'
+            ) THEN CASE WHEN place = 1 AND head.content_hash = 'deleted' THEN 'SHOWN' ELSE 'SAME' END
+            WHEN place = 1 AND :take_rivals THEN 'NEW'
+            WHEN ranked.version_at IS NOT DISTINCT FROM CASE place WHEN 1 THEN head.version_at ELSE first_version END THEN 'RIVAL'
             ELSE 'OLD'
         END AS verdict
     FROM ranked
@@ -56,7 +59,7 @@ WITH ranked AS (
 ), wanted AS (
     SELECT judged.*
     FROM judged
-    WHERE verdict <> 'SAME'
+    WHERE verdict NOT IN ('SAME', 'SHOWN')
 ), inserted AS (
     INSERT INTO flow.inbox (
         dossier_code, connection_code, system_code, stream, entity, source_id, version_at, content_hash, deleted, received_at,
@@ -98,6 +101,29 @@ WITH ranked AS (
         message_id = coalesce(excluded.message_id, head.message_id),
         refused_hash = excluded.refused_hash,
         first_received_at = coalesce(head.first_received_at, excluded.first_received_at)
+), confirmed AS (
+    -- The source holds what we have: what was refused since then it holds no more.
+    SELECT source_id, min(head_id) AS head_id
+    FROM judged
+    WHERE refused_hash IS NOT NULL
+    GROUP BY source_id
+    HAVING bool_and(verdict = 'SAME' AND content_hash = head_hash)
+), withdrawn AS (
+    UPDATE flow.inbox AS refused SET state = 'SUPERSEDED', closed_at = :now, run_id = :run_id
+    FROM confirmed
+    WHERE refused.dossier_code = :dossier_code
+        AND refused.system_code = :system_code
+        AND refused.entity = :entity
+        AND refused.source_id = confirmed.source_id
+        AND refused.message_id > confirmed.head_id
+        AND refused.state = 'REJECTED'
+), forgotten AS (
+    UPDATE hub.cross_reference AS head SET refused_hash = NULL
+    FROM confirmed
+    WHERE head.dossier_code = :dossier_code
+        AND head.system_code = :system_code
+        AND head.entity = :entity
+        AND head.external_id = confirmed.source_id
 ), logged AS (
     -- What is fetched anew is no reject. A webhook has no run: its delivery is the synchronisation.
     INSERT INTO flow.logbook_entry (
@@ -112,10 +138,10 @@ WITH ranked AS (
 )
 SELECT
     count(*) FILTER (WHERE verdict = 'NEW') AS new,
-    count(*) FILTER (WHERE verdict = 'SAME') AS same,
+    count(*) FILTER (WHERE verdict IN ('SAME', 'SHOWN')) AS same,
     count(*) FILTER (WHERE verdict = 'OLD') AS old,
     count(*) FILTER (WHERE verdict IN ('RIVAL', 'FAULT')) AS refused,
-    coalesce(array_agg(source_id) FILTER (WHERE verdict = 'RIVAL' OR (verdict = 'OLD' AND :via = 'poll')), '{}') AS rivals,
+    coalesce(array_agg(DISTINCT source_id) FILTER (WHERE verdict IN ('RIVAL', 'OLD', 'SHOWN')), '{}') AS rivals,
     coalesce(array_agg(source_id) FILTER (WHERE verdict = 'NEW' AND known), '{}') AS renewed,
     count(*) FILTER (WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz))
         AS late,
