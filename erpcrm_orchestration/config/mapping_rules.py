@@ -18,6 +18,7 @@ NOBODY_FILLS = "E-CFG-063"
 WRONG_PATH = "E-CFG-067"
 WRONG_FIELD = "E-CFG-070"
 WRONG_CONDITION = "E-CFG-080"
+WRONG_MATCH = "E-CFG-082"
 
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -36,6 +37,9 @@ def mapping_faults(reading: Reading, path: Path, mapping: EntityMapping) -> Iter
         if name not in mapping.fields:
             found = f"field {name} is not mapped"
             yield reading.refuse(NOT_OURS, (*path, "match", position), found, did_you_mean(name, mapping.fields))
+    if mapping.match and not mapping.creates:
+        found = "match where no record is created: who comes first would decide whether it is ever linked"
+        yield reading.refuse(WRONG_MATCH, (*path, "match"), found, "leave match out, or let the records be created")
     for position, wanted in enumerate(mapping.required):
         yield from path_faults(reading, (*path, "required", position), wanted)
     for place, condition in mapping.where.items():

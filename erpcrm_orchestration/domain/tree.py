@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 DEEPEST = 32
 """The most levels of a tree, the root counted."""
+_CIRCLE = re.compile(r"cycle (.+ > .+?)(?:; |$)")
 
 
 def tree_faults(arriving: Collection[str], parents: Mapping[str, str]) -> dict[str, str]:
@@ -29,3 +31,9 @@ def tree_faults(arriving: Collection[str], parents: Mapping[str, str]) -> dict[s
             if len(chain) > DEEPEST:
                 faults[one] = f"deeper than {DEEPEST} levels"
     return faults
+
+
+def circle_of(told: str) -> frozenset[str]:
+    """Return the ids of the circle that a fault, or the error made from it, names; none for another fault."""
+    found = _CIRCLE.search(told)
+    return frozenset(found[1].split(" > ")) if found else frozenset()

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.mapping import Lookup, MappedRecord
-from erpcrm_orchestration.domain.tree import tree_faults
+from erpcrm_orchestration.domain.tree import circle_of, tree_faults
 from erpcrm_orchestration.services.batch_message import Pending, Reference, Stream, positions
 from erpcrm_orchestration.store import cross_reference, inbox
 from erpcrm_orchestration.store.record_merge import RecordMerge
@@ -21,6 +21,8 @@ class BatchReferences:
         self.connection, self.stream = connection, stream
         self.mapping, self.entity = stream.mapping, stream.mapping.entity
         self.ids: dict[Reference, int] = {}
+        self.matched: set[int] = set()
+        """Our ids of the records that turned out in this batch to be ones of another system."""
         self.of_header = positions(self.mapping.fields)
         self.of_children = {name: found for name, fields in self.mapping.child_fields.items() if (found := positions(fields))}
         self._has_lookups = any(one.lookup for one in self.mapping.sources())
@@ -70,6 +72,7 @@ class BatchReferences:
         found = cross_reference.matching(*args, names, wanted)
         for values, record_id in found.items():
             fresh[values].record_id = record_id
+        self.matched |= set(found.values())
         cross_reference.relink(*args, {fresh[values].message.source_id: ours for values, ours in found.items()})
 
     def _look_up_words(self, pending: Sequence[Pending]) -> None:
@@ -130,15 +133,17 @@ class BatchReferences:
                 parents[key] = above
         faults = tree_faults(arriving, parents)
         for key, fault in faults.items():
-            arriving[key].error = f"E-INT-003 {self.stream.where(arriving[key].message)}: {fault}; correct it at the source"
-        self._refuse_waiting(waiting.keys() & _circles(faults.values()), faults)
+            where = self.stream.where(arriving[key].message)
+            arriving[key].error = f"{inbox.WRONG_TREE} {where}: {fault}; correct it at the source"
+        circles = frozenset[str]().union(*map(circle_of, faults.values()))
+        self._refuse_waiting(waiting.keys() & circles, faults)
 
     def _refuse_waiting(self, source_ids: Iterable[str], faults: Mapping[str, str]) -> None:
         """Refuse messages that wait for a parent which waits for them."""
         reason = next(iter(faults.values()), "")
         inbox.refuse_waiting(
             self.connection, self.stream.dossier_code, self.stream.system, self.entity.name, sorted(source_ids),
-            f"E-INT-003 {self.entity.name}: {reason}; correct it at the source", self.stream.now,
+            f"{inbox.WRONG_TREE} {self.entity.name}: {reason}; correct it at the source", self.stream.now,
         )  # fmt: skip
 
 
@@ -154,8 +159,3 @@ def _lookups(mapped: MappedRecord | None) -> Iterator[Lookup]:
 
 def _word(value: object, known: Mapping[tuple[str, str], str]) -> object:
     return known[value.kind, value.word] if isinstance(value, Lookup) else value
-
-
-def _circles(faults: Iterable[str]) -> set[str]:
-    """Return the ids that the messages of circles name."""
-    return {key for fault in faults if fault.startswith("cycle ") for key in fault.removeprefix("cycle ").split(" > ")}

@@ -37,6 +37,7 @@ from erpcrm_orchestration.store.engine import reported
 from erpcrm_orchestration.store.inbox import content_hash
 from erpcrm_orchestration.store.reconciliation import Standing
 from erpcrm_orchestration.store.records import load_records, plain, record_ids
+from erpcrm_orchestration.store.shared_fields import CHANGED_THERE
 
 OPEN_STATES = frozenset({"QUEUED", "LEASED", "RETRY"})
 
@@ -248,9 +249,14 @@ class _ToldJudge:
         for one, content, mapped in open_cases:
             if one.in_doubt and one.work_state in OPEN_STATES:
                 yield Difference(Kind.NOT_TOLD, _name(one), "in doubt", one.record_id)
-            elif mapped is None or not held_there(content, self._theirs(mapped, words), self.unjudged):
+            elif mapped is None or not self._is_held(one, content, self._theirs(mapped, words)):
                 reason = "never told" if one.sent_hash is None else "told otherwise"
                 yield Difference(Kind.NOT_TOLD, _name(one), reason, one.record_id)
+
+    def _is_held(self, one: Standing, content: Mapping[str, object], theirs: Mapping[str, object]) -> bool:
+        """True when the system holds what it would be told; of what it changed itself, as far as it tells it."""
+        unread = content.keys() - theirs.keys() if one.sent_hash == CHANGED_THERE else frozenset[str]()
+        return held_there(content, theirs, self.unjudged | unread)
 
     def _is_to_be_judged(self, one: Standing, content: Mapping[str, object]) -> bool:
         """False for what is told already, is on its way, cannot be told, or is a person's to decide."""

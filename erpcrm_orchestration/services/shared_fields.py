@@ -53,11 +53,15 @@ def sharing_of(one: Connected, stream: ConnectorEntity, connections: Iterable[Co
 
 @dataclass
 class SharedRecord:
-    """A record of a batch: its id at the system and ours, and its values, which the merge may replace."""
+    """A record of a batch: its id at the system and ours, and its values, which the merge may replace.
+
+    `is_matched`: it turned out a moment ago to be one that another system told us of.
+    """
 
     source_id: str
     record_id: int
     mapped: MappedRecord
+    is_matched: bool = False
 
 
 class SharedFields:
@@ -93,7 +97,7 @@ class SharedFields:
         ids = [one.record_id for one in records]
         current = store.current_values(self.connection, self.place, self.entity, ids, columns)
         bases = store.load_bases(self.connection, self.place, [one.source_id for one in records])
-        self.parts = self._parts_of_ours(records, current)
+        self.parts = self._parts_of_ours(records, current, bases)
         self.still_open = store.open_conflicts(self.connection, self.place, ids)
         self.conflicts: list[Conflict] = []
         self.settled = {(record_id, name) for record_id, name in self.still_open if name not in self.positions}
@@ -105,23 +109,26 @@ class SharedFields:
         store.keep_addresses(self.connection, self.place.dossier_code, self.theirs)
         store.keep_conflicts(self.connection, self.place, self.conflicts)
         store.settle_conflicts(self.connection, self.place, self.settled)
-        store.forget_sent(self.connection, self.place, self.told_again | self.changed_there)
+        store.forget_sent(self.connection, self.place, self.told_again)
+        store.note_changed_there(self.connection, self.place, self.changed_there - self.told_again)
 
     def _parts_of_ours(
-        self, records: Sequence[SharedRecord], current: Mapping[int, Mapping[str, Any]]
+        self, records: Sequence[SharedRecord], current: Mapping[int, Mapping[str, Any]], bases: Collection[str]
     ) -> Mapping[str, Mapping[str, str | None]]:
-        """Return the parts of the addresses of ours that a system tells otherwise and of which it keeps some parts only."""
-        partly = [(at, one.column) for at, one in self.positions.values() if not self._is_whole(one)]
+        """Return the parts of the addresses of ours that a system tells otherwise and keeps partly, or tells first now."""
+        addresses = [(at, one.column, self._is_whole(one)) for at, one in self.positions.values() if one.kind is Kind.ADDRESS]
         hashes = {
             current[one.record_id][column]
             for one in records
-            for at, column in partly
-            if one.record_id in current and _comparable(one.mapped.header[at]) != current[one.record_id][column]
+            for at, column, is_whole in addresses
+            if one.record_id in current
+            and not (is_whole and one.source_id in bases)
+            and _comparable(one.mapped.header[at]) != current[one.record_id][column]
         }
         return store.address_parts(self.connection, self.place.dossier_code, hashes - {None})
 
     def _is_whole(self, target: Field) -> bool:
-        return target.kind is not Kind.ADDRESS or len(told_parts(self.mapping, target.name)) == len(ADDRESS_FIELDS)
+        return len(told_parts(self.mapping, target.name)) == len(ADDRESS_FIELDS)
 
     def _merged(self, one: SharedRecord, current: Mapping[str, Any] | None, bases: Mapping[str, Any]) -> dict[str, Any]:
         """Put what stands into a record; return the base of its next merge by field name."""
@@ -135,23 +142,40 @@ class SharedFields:
             ours = current[target.column]
             told = Told(base_of(bases, name), plain(ours), theirs)
             stands = decide(told, self.sharing.ownership[name])
-            self._note(one, name, told, stands, header[at])
+            if told.base is None and stands is Stands.OURS and self._has_more(header[at], ours):
+                stands = Stands.THEIRS
+            self._note(one, target, told, stands, header[at])
             header[at] = self._standing(target, ours, header[at], stands)
             after[name] = as_base(base_after(told, stands, _comparable(header[at])))
         one.mapped.header = tuple(header)
         return after
 
-    def _note(self, one: SharedRecord, name: str, told: Told, stands: Stands, theirs: object) -> None:
+    def _note(self, one: SharedRecord, target: Field, told: Told, stands: Stands, theirs: object) -> None:
+        name = target.name
         if stands is Stands.CONFLICT:
             self.conflicts.append(Conflict(one.record_id, name, *_shown_values(told)))
             if isinstance(theirs, Address):
                 self.theirs[theirs.address_hash] = theirs.parts
         elif (one.record_id, name) in self.still_open and is_over(told, stands):
             self.settled.add((one.record_id, name))
-        if stands is Stands.REFUSED:
+        if stands is Stands.REFUSED or (one.is_matched and self._is_to_be_told(target, told, stands, theirs)):
             self.told_again.add(one.record_id)
         if stands is Stands.THEIRS and told.base is not None and told.theirs != told.ours and name in self.written:
             self.changed_there.add(one.record_id)
+
+    def _has_more(self, theirs: object, ours: object) -> bool:
+        """True when their address says all that ours does, and more."""
+        parts = self.parts.get(ours) if isinstance(theirs, Address) and isinstance(ours, str) else None
+        if parts is None or not isinstance(theirs, Address):
+            return False
+        return all(parts[name] in (None, theirs.parts[at]) for at, name in enumerate(ADDRESS_FIELDS))
+
+    def _is_to_be_told(self, target: Field, told: Told, stands: Stands, theirs: object) -> bool:
+        """True when ours stands against what a system told that was unknown to us, beyond the parts that it keeps."""
+        if stands is not Stands.OURS or target.name not in self.written:
+            return False
+        held = _comparable(self._standing(target, told.ours, theirs, Stands.THEIRS))
+        return bool(held != told.ours)
 
     def _standing(self, target: Field, ours: object, theirs: object, stands: Stands) -> object:
         if stands is not Stands.THEIRS:

@@ -16,6 +16,8 @@ from erpcrm_orchestration.store.integration_schema import cross_reference, inbox
 from erpcrm_orchestration.store.staging import copy_rows
 
 STAGED = ("position", "source_id", "version_at", "content_hash", "deleted", "payload", "fault")
+WRONG_TREE = "E-INT-003"
+"""Begins the error of a record whose place in its tree is none."""
 TOMBSTONE = "deleted"
 """The content hash of a record that its system has deleted."""
 
@@ -230,6 +232,34 @@ def wake(connection: sa.Connection, dossier_code: str, system_code: str | None, 
     if system_code is not None:
         conditions.append(columns.system_code == system_code)
     return connection.execute(sa.update(inbox).where(*conditions).values(state="NEW", waiting_for=None)).rowcount
+
+
+def wrong_places(connection: sa.Connection, dossier_code: str, system_code: str, entity: str) -> dict[int, str]:
+    """Return message id -> error, of the newest messages of their records that are refused for their place in a tree."""
+    columns, of = inbox.c, (dossier_code, system_code, entity)
+    head = sa.select(cross_reference.c.message_id).where(
+        sa.tuple_(cross_reference.c.dossier_code, cross_reference.c.system_code, cross_reference.c.entity) == of,
+        cross_reference.c.external_id == columns.source_id,
+    )
+    rows = connection.execute(
+        sa.select(columns.message_id, columns.error).where(
+            sa.tuple_(columns.dossier_code, columns.system_code, columns.entity) == of,
+            columns.state == "REJECTED",
+            columns.error.startswith(f"{WRONG_TREE} "),
+            columns.message_id == head.scalar_subquery(),
+        )
+    )
+    return {row.message_id: row.error for row in rows}
+
+
+def enter_anew(connection: sa.Connection, dossier_code: str, message_ids: Collection[int]) -> None:
+    """Let refused messages go on whose fault was another record's, which has been corrected."""
+    columns = inbox.c
+    connection.execute(
+        sa.update(inbox)
+        .where(columns.dossier_code == dossier_code, columns.message_id.in_(message_ids), columns.state == "REJECTED")
+        .values(state="NEW", error=None, closed_at=None)
+    )
 
 
 @dataclass(frozen=True)

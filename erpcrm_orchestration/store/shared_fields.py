@@ -15,6 +15,8 @@ from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, Entity
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.integration_schema import address, cross_reference, entity_table, field_conflict
 
+CHANGED_THERE = "changed there"
+"""Stands in the echo ledger for a hash: the system was told of the record and then changed what it was told."""
 SETTLED = "settled by itself"
 """The resolution of a conflict that ended without a person."""
 
@@ -146,6 +148,17 @@ def forget_sent(connection: sa.Connection, place: Place, record_ids: Collection[
         columns = cross_reference.c
         connection.execute(
             sa.update(cross_reference).where(*_of(place), columns.record_id.in_(record_ids)).values(sent_hash=None)
+        )
+
+
+def note_changed_there(connection: sa.Connection, place: Place, record_ids: Collection[int]) -> None:
+    """Note that the system, which was told of these records, changed them itself: a change back is told, too."""
+    if record_ids:
+        columns = cross_reference.c
+        connection.execute(
+            sa.update(cross_reference)
+            .where(*_of(place), columns.record_id.in_(record_ids), columns.sent_hash.is_not(None))
+            .values(sent_hash=CHANGED_THERE)
         )
 
 

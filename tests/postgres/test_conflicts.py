@@ -101,6 +101,14 @@ class Pair:
         self.shop.writes.clear()
         self.before = Counter({system: self.told(system) for system in ("shop", "crm")})
 
+    def meet_apart(self, **theirs: object) -> None:
+        """Let both have known Ana before we hear of her, the CRM by these values; what it tells comes first."""
+        self.contact = self.crm.add("contacts", email="ana@example.com", **theirs)["id"]
+        self.customer = int(
+            self.shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand", **PLACE)["id"]
+        )
+        self.rounds(3)
+
     def rounds(self, count: int = 1) -> None:
         """Do rounds that read everything, a minute apart."""
         for _ in range(count):
@@ -422,3 +430,33 @@ def test_a_field_that_two_systems_change_in_turn_is_told_each_time_also_back_to_
     assert (pair.told("shop"), pair.told("crm")) == (2, 2)
     pair.rounds(2)
     assert (pair.told("shop"), pair.told("crm")) == (2, 2)
+
+
+def changes_of(pair: Pair, system: str) -> list[str]:
+    """Return what became of the changes for a system."""
+    return [row["state"] for row in pair.company.rows("flow.work_item", system_code=system, event="outbound")]
+
+
+def test_what_stands_after_two_records_were_found_to_be_one_is_told_where_it_differs_once(pair: Pair) -> None:
+    """The CRM calls her otherwise: that stands, and the shop hears of it without a further change."""
+    pair.meet_apart(first_name="Anna", last_name="Durand", phone="+33 1")
+    assert pair.names() == ("Anna", "Anna", "Anna")
+    assert pair.ours()["city"] == "Lyon", "what the CRM does not tell is the shop's"
+    assert changes_of(pair, "shop") == ["DONE"]
+    assert pair.company.rows("flow.field_conflict") == []
+
+
+def test_nothing_is_told_after_a_match_that_differs_in_nothing_that_is_told(pair: Pair) -> None:
+    pair.meet_apart(first_name="Ana", last_name="Durant")
+    assert changes_of(pair, "shop") == []
+
+
+@pytest.mark.parametrize(("city", "told"), [("Lyon", []), ("Paris", ["DONE"])])
+def test_after_a_match_an_address_that_says_more_stands_and_loses_no_part(pair: Pair, city: str, told: list[str]) -> None:
+    """The CRM, which keeps four parts of it, tells first; the shop has a second line."""
+    pair.company.connect(connectors(WRITTEN_SHOP, *FEWER_PARTS))
+    address = {"street": "1 rue des Alpes", "postal_code": "69001", "city": city, "country": "FR"}
+    pair.meet_apart(first_name="Ana", address=address)
+    assert changes_of(pair, "shop") == told
+    held = pair.shop.kinds["customers"].record(pair.customer)["billing"]
+    assert (pair.ours()["city"], pair.ours()["line_2"]) == (held["city"], held["address_2"]) == (city, "second floor")

@@ -255,6 +255,26 @@ def test_a_circle_of_categories_is_rejected_whole(company: IntegratedCompany, to
     assert company.rows("hub.product_category") == []
 
 
+@pytest.mark.parametrize("mended", [1, 2, 3])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_circle_that_is_mended_at_one_place_is_integrated_whole(
+    company: IntegratedCompany, together: bool, mended: int
+) -> None:
+    """B19: what was refused for another record's fault goes on when that one is corrected; nothing else does."""
+    circle = [category(1, 2), category(2, 3), category(3, 1)]
+    for records in [circle] if together else [[one] for one in circle]:
+        deliver(company, "categories", *records)
+    deliver(company, "categories", category(7, 7))
+    assert company.states() == ["REJECTED"] * 4
+    deliver(company, "categories", category(mended, 0))
+    states = {row["message_id"]: (row["source_id"], row["state"], row["error"] is None) for row in company.rows("flow.inbox")}
+    assert sorted(states.values()) == sorted(
+        [*((str(one), "TRANSFORMED", True) for one in (1, 2, 3)), (str(mended), "SUPERSEDED", False), ("7", "REJECTED", False)]
+    )
+    parents = {row["slug"]: row["parent_id"] is None for row in company.rows("hub.product_category")}
+    assert parents == {f"c{one}": one == mended for one in (1, 2, 3)}
+
+
 @pytest.mark.parametrize(("levels", "rejected"), [(32, 0), (33, 1)])
 def test_a_tree_may_have_32_levels_and_no_more(company: IntegratedCompany, levels: int, rejected: int) -> None:
     """B20"""

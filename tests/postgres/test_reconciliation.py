@@ -26,7 +26,7 @@ from erpcrm_orchestration.services.reconciliation import Reconciliation, reconci
 from erpcrm_orchestration.services.reconciliation_repair import Repair, undo_deletes
 from erpcrm_orchestration.store.configuration import load_connections
 from erpcrm_orchestration.store.connection_state import stop_connection
-from tests.integrated_company import CREDENTIALS, IntegratedCompany
+from tests.integrated_company import CONNECTORS, CREDENTIALS, IntegratedCompany
 
 ORDERS = "/wp-json/wc/v3/orders"
 
@@ -113,6 +113,22 @@ def test_what_systems_changed_themselves_is_no_difference_once_it_went_round(sys
     found = systems.compare(deletes=0)
     assert differing(found) == {}
     assert [one.repaired for one in found.values() if one.repaired] == []
+
+
+def test_what_a_system_changed_itself_is_told_as_far_as_it_tells_it(systems: Systems) -> None:
+    """It is told a class that it does not tell us; its own telephone number is no reason to tell the class again."""
+    text = CONNECTORS.read_text(encoding="utf-8").replace("            class_code: class\n", "", 1)
+    systems.company.connect(text.replace("requests_per_s: 50", "requests_per_s: 1000"))
+    systems.sql("UPDATE hub.customer SET class_code = 'A', updated_at = now()")
+    assert differing(systems.compare(deletes=0)).keys() == {"crm contacts"}
+    systems.settle()
+    (contact,) = systems.crm.find("contacts")
+    assert contact["class"] == "A"
+    systems.crm.change("contacts", contact["id"], phone="+33 1 23 45 67 89")
+    systems.settle()
+    assert differing(systems.compare(deletes=0)) == {}
+    systems.sql("UPDATE hub.customer SET phone = '+33 9', updated_at = now()")
+    assert differing(systems.compare())["crm contacts"] == [("not_told", contact["id"], "told otherwise")]
 
 
 def a_late_product(systems: Systems) -> str:

@@ -209,6 +209,12 @@ RULES: list[tuple[dict[str, Any], str, str, str]] = [
         f"{WRITE}.update.body",
         "nothing is called {logistic_stat} here; did you mean {logistic_state}?",
     ),
+    (
+        {f"{MAP}.match": ["number"], f"{MAP}.creates": False},
+        "E-CFG-082",
+        f"{MAP}.match",
+        "match where no record is created: who comes first would decide whether it is ever linked; leave match out",
+    ),
     ({f"{MAP}.fields.number": ""}, "E-CFG-067", f"{MAP}.fields.number", "the path is empty; write names with a dot"),
     ({f"{MAP}.fields.number": "a..b"}, "E-CFG-067", f"{MAP}.fields.number", '"a..b" has an empty step; write names'),
     ({f"{MAP}.children.lines.records": ""}, "E-CFG-067", f"{MAP}.children.lines.records", "the path is empty"),

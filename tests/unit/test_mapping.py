@@ -15,7 +15,7 @@ from erpcrm_orchestration.domain.connection import ChildMap, EntityMapping, Fiel
 from erpcrm_orchestration.domain.entity import ENTITIES, ORDER, Kind
 from erpcrm_orchestration.domain.mapping import CompiledMapping, address_of
 from erpcrm_orchestration.domain.order_rules import total_fault
-from erpcrm_orchestration.domain.tree import tree_faults
+from erpcrm_orchestration.domain.tree import circle_of, tree_faults
 
 MAPPING = EntityMapping(
     "order",
@@ -163,3 +163,14 @@ def test_every_entity_comes_after_what_it_refers_to() -> None:
     for entity in ENTITIES.values():
         for field in entity.references:
             assert field.refers_to == entity.name or order.index(field.refers_to or "") < order.index(entity.name)
+
+
+@pytest.mark.parametrize("ids", [["1", "2"], ["1"], ["a/b", "x;y", "3"]])
+def test_the_circle_that_an_error_names_is_read_back(ids: list[str]) -> None:
+    parents = dict(zip(ids, [*ids[1:], ids[0]], strict=True))
+    (fault, *_) = tree_faults(ids, parents).values()
+    assert circle_of(f"E-INT-003 shop categories 1: {fault}; correct it at the source") == circle_of(fault) == set(ids)
+
+
+def test_another_fault_names_no_circle() -> None:
+    assert circle_of("E-INT-003 shop categories 1: deeper than 32 levels; correct it at the source") == frozenset()
