@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 
 DEEPEST = 32
 """The most levels of a tree, the root counted."""
-_CIRCLE = re.compile(r"cycle (.+ > .+?)(?:; |$)")
 
 
 def tree_faults(arriving: Collection[str], parents: Mapping[str, str]) -> dict[str, str]:
@@ -33,7 +31,6 @@ def tree_faults(arriving: Collection[str], parents: Mapping[str, str]) -> dict[s
     return faults
 
 
-def circle_of(told: str) -> frozenset[str]:
-    """Return the ids of the circle that a fault, or the error made from it, names; none for another fault."""
-    found = _CIRCLE.search(told)
-    return frozenset(found[1].split(" > ")) if found else frozenset()
+def circle_of(fault: str) -> frozenset[str]:
+    """Return the ids of the circle that a fault names; none for another fault."""
+    return frozenset(fault.removeprefix("cycle ").split(" > ")) if fault.startswith("cycle ") else frozenset()

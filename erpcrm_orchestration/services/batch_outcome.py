@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.integration import Tally
-from erpcrm_orchestration.domain.tree import circle_of
 from erpcrm_orchestration.services.batch_message import Merged, Pending, Stream
 from erpcrm_orchestration.services.integration_log import RoundLog
 from erpcrm_orchestration.store import inbox
@@ -15,8 +14,8 @@ from erpcrm_orchestration.store.logbook import write_lines
 def close_batch(connection: sa.Connection, stream: Stream, merged: Merged) -> tuple[Tally, bool]:
     """Write what became of the messages; return how many became what, and whether messages that waited for them go on."""
     _close(connection, stream, merged)
-    causes = [f"{stream.mapping.entity.name} {one.message.source_id}" for one in merged.ready]
-    woken = inbox.wake(connection, stream.dossier_code, stream.system, causes) + _mended(connection, stream, merged)
+    source_ids = [one.message.source_id for one in merged.ready]
+    woken = inbox.wake_after(connection, stream.dossier_code, stream.system, stream.mapping.entity.name, source_ids)
     tally = tally_of(merged)
     log = RoundLog(stream.dossier_code, stream.connection.connection_code, stream.now, stream.run_id)
     lines = [log.rejected(one.message.message_id, one.error or "") for one in merged.rejected]
@@ -24,17 +23,6 @@ def close_batch(connection: sa.Connection, stream: Stream, merged: Merged) -> tu
         lines.append(log.done(stream.entity.name, tally))
     write_lines(connection, lines)
     return tally, bool(woken)
-
-
-def _mended(connection: sa.Connection, stream: Stream, merged: Merged) -> int:
-    """Let the others of a circle enter again when one of its records stands at another place; return how many."""
-    if not stream.mapping.entity.tree or not merged.ready:
-        return 0
-    there = {one.message.source_id for one in merged.ready}
-    refused = inbox.wrong_places(connection, stream.dossier_code, stream.system, stream.mapping.entity.name)
-    mended = [message_id for message_id, error in refused.items() if circle_of(error) & there]
-    inbox.enter_anew(connection, stream.dossier_code, mended)
-    return len(mended)
 
 
 def _close(connection: sa.Connection, stream: Stream, merged: Merged) -> None:

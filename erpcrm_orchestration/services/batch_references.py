@@ -134,7 +134,7 @@ class BatchReferences:
         faults = tree_faults(arriving, parents)
         for key, fault in faults.items():
             where = self.stream.where(arriving[key].message)
-            arriving[key].error = f"{inbox.WRONG_TREE} {where}: {fault}; correct it at the source"
+            arriving[key].error = f"E-INT-003 {where}: {fault}; correct it at the source"
         circles = frozenset[str]().union(*map(circle_of, faults.values()))
         self._refuse_waiting(waiting.keys() & circles, faults)
 
@@ -143,7 +143,7 @@ class BatchReferences:
         reason = next(iter(faults.values()), "")
         inbox.refuse_waiting(
             self.connection, self.stream.dossier_code, self.stream.system, self.entity.name, sorted(source_ids),
-            f"{inbox.WRONG_TREE} {self.entity.name}: {reason}; correct it at the source", self.stream.now,
+            f"E-INT-003 {self.entity.name}: {reason}; correct it at the source", self.stream.now,
         )  # fmt: skip
 
 

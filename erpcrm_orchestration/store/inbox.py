@@ -16,8 +16,6 @@ from erpcrm_orchestration.store.integration_schema import cross_reference, inbox
 from erpcrm_orchestration.store.staging import copy_rows
 
 STAGED = ("position", "source_id", "version_at", "content_hash", "deleted", "payload", "fault")
-WRONG_TREE = "E-INT-003"
-"""Begins the error of a record whose place in its tree is none."""
 TOMBSTONE = "deleted"
 """The content hash of a record that its system has deleted."""
 
@@ -234,32 +232,18 @@ def wake(connection: sa.Connection, dossier_code: str, system_code: str | None, 
     return connection.execute(sa.update(inbox).where(*conditions).values(state="NEW", waiting_for=None)).rowcount
 
 
-def wrong_places(connection: sa.Connection, dossier_code: str, system_code: str, entity: str) -> dict[int, str]:
-    """Return message id -> error, of the newest messages of their records that are refused for their place in a tree."""
-    columns, of = inbox.c, (dossier_code, system_code, entity)
-    head = sa.select(cross_reference.c.message_id).where(
-        sa.tuple_(cross_reference.c.dossier_code, cross_reference.c.system_code, cross_reference.c.entity) == of,
-        cross_reference.c.external_id == columns.source_id,
-    )
-    rows = connection.execute(
-        sa.select(columns.message_id, columns.error).where(
-            sa.tuple_(columns.dossier_code, columns.system_code, columns.entity) == of,
-            columns.state == "REJECTED",
-            columns.error.startswith(f"{WRONG_TREE} "),
-            columns.message_id == head.scalar_subquery(),
-        )
-    )
-    return {row.message_id: row.error for row in rows}
-
-
-def enter_anew(connection: sa.Connection, dossier_code: str, message_ids: Collection[int]) -> None:
-    """Let refused messages go on whose fault was another record's, which has been corrected."""
-    columns = inbox.c
-    connection.execute(
-        sa.update(inbox)
-        .where(columns.dossier_code == dossier_code, columns.message_id.in_(message_ids), columns.state == "REJECTED")
-        .values(state="NEW", error=None, closed_at=None)
-    )
+def wake_after(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, source_ids: Sequence[str]) -> int:
+    """Let the messages go on that records of a system held up, which are integrated now; return how many."""
+    if not source_ids:
+        return 0
+    parameters = {
+        "dossier_code": dossier_code,
+        "system_code": system_code,
+        "entity": entity,
+        "source_ids": list(source_ids),
+        "causes": [f"{entity} {source_id}" for source_id in source_ids],
+    }
+    return int(connection.scalar(load_sql("wake_after"), parameters) or 0)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ inbox = sa.Table(
     sa.Index("inbox_open_idx", "dossier_code", "message_id", postgresql_where=sa.text("state IN ('NEW', 'WAITING')")),
     sa.Index("inbox_waiting_idx", "dossier_code", "waiting_for", postgresql_where=sa.text("state = 'WAITING'")),
     sa.Index(
+        "inbox_wrong_tree_idx", "dossier_code", "system_code", "entity",
+        postgresql_where=sa.text("state = 'REJECTED' AND error LIKE 'E-INT-003 %'"),
+    ),
+    sa.Index(
         "inbox_problem_idx", "dossier_code", "message_id",
         postgresql_where=sa.text("state IN ('REJECTED', 'DEAD') OR warning IS NOT NULL"),
     ),

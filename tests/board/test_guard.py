@@ -165,7 +165,6 @@ def test_F41_fifty_people_who_refresh_twenty_times_at_once_get_one_run_each_roun
         assert taken.dossier_codes == ("998",)
         assert take_refresh_requests(company.engine) is None
         company.refresh("998")
-        house.desk.limiter.storage.reset()
     assert company.count(schema.refresh_request) == 20
 
 

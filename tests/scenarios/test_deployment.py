@@ -14,6 +14,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.demo.web import WebServer
+from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.routine import OrderState
 from erpcrm_orchestration.domain.routine_settings import Server
 from erpcrm_orchestration.domain.schedule import Window, ticks_between
@@ -32,6 +37,7 @@ from erpcrm_orchestration.store.engine import create_engine
 from erpcrm_orchestration.store.ledger import request_refresh
 from tests.board_house import signed_in
 from tests.company import Company
+from tests.integrated_company import SHOP_CREDENTIALS, IntegratedCompany
 from tests.mailbox import running_mailbox
 from tests.routine_company import RoutineCompany
 from tests.scenarios.deployed_company import (
@@ -47,10 +53,12 @@ from tests.scenarios.deployed_company import (
 )
 from tests.scenarios.orders_flow import LATE, MEMBERS, add_late_dossier, flowing, ledger_of
 from tests.scenarios.running_deployment import BUSY, ERPCRM, RunningDeployment, clean_environment, processes_of, wait_for
+from tests.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.slow
 
 ORDERS = int(os.environ.get("FLOW_ORDERS", "8"))
+WEBHOOK_SECRET = "whsec_of_the_deployment"  # noqa: S105 - of the simulated shop
 OLDEST_S = 150
 """A state that is due every minute: the minute, a tick of the sensor, and a run on a busy machine."""
 
@@ -94,8 +102,8 @@ def test_sensors_and_schedules_tick_without_an_error_and_the_due_dossiers_are_re
     wait_for(succeeded, 60, "the first sweep ends well: it tells Dagster before it ends")
 
 
-def backfilled(deployment: RunningDeployment, asset: list[str], dossiers: list[str], **more: Any) -> str:
-    """Launch a backfill as the UI does, wait until it ends well, and return its id."""
+def backfill(deployment: RunningDeployment, asset: list[str], dossiers: list[str], **more: Any) -> str:
+    """Launch a backfill as the UI does, and return its id."""
     mutation = """mutation Backfill($params: LaunchBackfillParams!) {
       launchPartitionBackfill(backfillParams: $params) {
         __typename
@@ -106,22 +114,41 @@ def backfilled(deployment: RunningDeployment, asset: list[str], dossiers: list[s
     params = {"assetSelection": [{"path": asset}], "partitionNames": dossiers, "title": "two dossiers", **more}
     launched = deployment.ask(mutation, params=params)["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    return str(launched["backfillId"])
+
+
+def assert_it_ends_well(deployment: RunningDeployment, backfill_id: str) -> None:
+    """Wait for the end of a backfill and of its runs."""
     query = """query Backfill($id: String!) {
       partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } }
     }"""
 
     def status() -> str | None:
-        found: str = deployment.ask(query, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
+        found: str = deployment.ask(query, id=backfill_id)["partitionBackfillOrError"]["status"]
         return found if found not in {"REQUESTED", "IN_PROGRESS"} else None
 
     assert wait_for(status, 120, "the backfill ends") == "COMPLETED_SUCCESS"
-    return str(launched["backfillId"])
+    assert {run["status"] for run in deployment.runs(dagster_backfill=backfill_id)} == {"SUCCESS"}
 
 
-def test_a_backfill_of_chosen_dossiers_is_launched_as_from_the_ui(deployment: RunningDeployment) -> None:
-    launched = backfilled(deployment, STATE, ["210", "998"])
+def test_states_and_a_routine_of_a_past_date_are_backfilled_from_the_ui_for_chosen_dossiers(
+    deployed: Company, deployment: RunningDeployment
+) -> None:
+    routines = RoutineCompany(deployed.engine, deployed.clock, _ids=itertools.count(100))
+    for code in ("210", "450"):
+        account = routines.settled(code).account("K1", dossier=code)
+        routines.invoice(account, date(2026, 1, 10), "100", dossier=code)
+        routines.invoice(account, date(2026, 4, 10), "50", dossier=code)
+    config = {"ops": {"automation__account_complement": {"config": {"on_date": "2026-03-01"}}}}
+    launched = [
+        backfill(deployment, STATE, ["210", "998"]),
+        backfill(deployment, ["automation", "account_complement"], ["210", "450"], runConfigData=config),
+    ]
+    for one in launched:
+        assert_it_ends_well(deployment, one)
     assert {"210", "998"} <= materialized(deployment)
-    assert {run["status"] for run in deployment.runs(dagster_backfill=launched)} == {"SUCCESS"}
+    found = [row for row in routines.rows(routine_schema.account_complement) if row.dossier_code in {"210", "450"}]
+    assert [(row.accumulated_value, row.days_since_last_purchase) for row in found] == [(Decimal(100), 50)] * 2
 
 
 def test_a_dossier_is_materialised_by_dagsters_own_command_in_the_environment_that_erpcrm_env_prints(
@@ -172,20 +199,6 @@ def test_E46_an_order_is_scheduled_at_once_and_runs_in_the_background_on_its_ser
     assert tags["erpcrm/server_slot"] == "night/1"
     assert json.loads(deployment.command("order", "list", "--json").stdout)[0]["changed"] == 1
     assert "998" in materialized(deployment, ["automation", "account_complement"])
-
-
-def test_a_routine_is_backfilled_from_the_ui_for_chosen_dossiers_and_a_past_date(
-    deployed: Company, deployment: RunningDeployment
-) -> None:
-    routines = RoutineCompany(deployed.engine, deployed.clock, _ids=itertools.count(100))
-    for code in ("210", "450"):
-        account = routines.settled(code).account("K1", dossier=code)
-        routines.invoice(account, date(2026, 1, 10), "100", dossier=code)
-        routines.invoice(account, date(2026, 4, 10), "50", dossier=code)
-    config = {"ops": {"automation__account_complement": {"config": {"on_date": "2026-03-01"}}}}
-    backfilled(deployment, ["automation", "account_complement"], ["210", "450"], runConfigData=config)
-    found = [row for row in routines.rows(routine_schema.account_complement) if row.dossier_code in {"210", "450"}]
-    assert [(row.accumulated_value, row.days_since_last_purchase) for row in found] == [(Decimal(100), 50)] * 2
 
 
 def test_dagster_is_behind_the_board_read_only_for_viewers_full_for_operators_and_shut_for_everybody_else(
@@ -335,13 +348,34 @@ def test_P8_the_password_stands_in_no_argument_no_log_and_nowhere_in_dagsters_st
     dagster.dispose()
 
 
+@contextmanager
+def shop_with_webhooks(company: Company) -> Iterator[bytes]:
+    """Connect dossier 998 to a shop that signs its webhooks, for the block; an order is there, as its webhook tells it."""
+    shop = Shop(clock=SystemClock())
+    order = shop.add_order([(shop.add_product("Lamp", "12.50")["id"], 1)])
+    with WebServer(shop) as server:
+        connected = IntegratedCompany(company.engine, company.clock)
+        connected.connect_shop(server.url, extra='    webhook_secret: "${env:SHOP_WEBHOOK}"\n')
+        yield shop.orders.entry(order["id"]).body
+
+
+def receiver_of(home: Path) -> Receiver:
+    """Return the receiver of webhooks that a deployment runs, when it has said where it is."""
+    log = home / "logs" / "webhooks.log"
+    told = wait_for(lambda: log.exists() and re.search(r"http://\S+(?=/webhooks/)", log.read_text()), 30, "its address")
+    return Receiver(told[0], WEBHOOK_SECRET)
+
+
 def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(
     deployment: RunningDeployment, tmp_path: Path
 ) -> None:
-    """On the embedded server, which stops too; a refresh is in the middle when the signal comes. The shared one ends before."""
+    """On the embedded server, which stops too; a refresh is in the middle when the signal comes. The shared one ends before.
+
+    B10: the second one runs the receiver of webhooks, because a connection has a secret by then; it ends with the others.
+    """
     deployment.clean_up()
     home = tmp_path / "home"
-    stopped = RunningDeployment(home, clean_environment(home))
+    stopped = RunningDeployment(home, clean_environment(home, **SHOP_CREDENTIALS))
     server = EmbeddedServer(home / "postgres")
     engine = create_engine(server.url("erpcrm"))
     try:
@@ -361,9 +395,13 @@ def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goe
         server.start()
         assert lease_holders(company) == set()
         assert company.state("998") is None
-        stopped.start()
-        wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
-        assert stopped.terminate() < 2 * BUSY * 10
+        with shop_with_webhooks(company) as order:
+            stopped.start(ERPCRM_WEBHOOK_PORT="0", SHOP_WEBHOOK=WEBHOOK_SECRET)
+            wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
+            assert receiver_of(home).post(order).status_code == 200
+            assert stopped.terminate() < 2 * BUSY * 10
+        with engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT count(*) FROM flow.inbox WHERE entity = 'order'")).scalar_one() == 1
         assert [one.command for one in processes_of(home)] == []
         assert not server.is_alive(), "`erpcrm up` took it over, though another had started it"
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,8 @@ from erpcrm_orchestration.services.due import dossiers_due
 from erpcrm_orchestration.services.webhook import LARGEST_BYTES
 from erpcrm_orchestration.services.webhook_status import webhook_faults
 from erpcrm_orchestration.store.embedded import EmbeddedServer
-from tests.integrated_company import SHOP_CREDENTIALS, IntegratedCompany
-from tests.scenarios.running_deployment import ERPCRM, RunningDeployment, clean_environment, processes_of, wait_for
+from tests.integrated_company import IntegratedCompany
+from tests.scenarios.running_deployment import ERPCRM, clean_environment, wait_for
 from tests.webhook_receiver import Receiver, running_receiver, send, signature
 
 SECRET = "whsec_canary_7731"  # noqa: S105 - looked for in answers
@@ -368,28 +367,6 @@ def test_the_command_serves_until_it_is_ended(
         program.terminate()
         assert program.wait(20) in {0, 143, -15}
     assert company.states() == ["NEW"]
-
-
-@pytest.mark.slow
-def test_erpcrm_up_runs_the_receiver_when_a_connection_has_a_secret(
-    company: IntegratedCompany, shop: Shop, tmp_path: Path, database_url: sa.URL
-) -> None:
-    """The receiver lives and ends with the other programs."""
-    home = tmp_path / "home"
-    environment = clean_environment(
-        home, ERPCRM_DATABASE_URL=database_url.render_as_string(hide_password=False), SHOP_WEBHOOK=SECRET
-    )
-    deployment = RunningDeployment(home, {**environment, **SHOP_CREDENTIALS})
-    log = home / "logs" / "webhooks.log"
-    try:
-        deployment.start(ERPCRM_WEBHOOK_PORT="0")
-        told = wait_for(lambda: log.exists() and re.search(r"http://\S+(?=/webhooks/)", log.read_text()), 30, "its address")
-        assert Receiver(told[0], SECRET).post(body_of(shop, place_order(shop)["id"])).status_code == 200
-        deployment.terminate()
-        assert processes_of(home) == []
-    finally:
-        deployment.clean_up()
-    assert len(company.rows("flow.inbox", entity="order", dossier_code="998")) == 1
 
 
 def assert_one_line(text: str) -> None:

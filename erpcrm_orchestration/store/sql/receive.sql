@@ -107,7 +107,7 @@ WITH ranked AS (
     FROM judged
     WHERE refused_hash IS NOT NULL
     GROUP BY source_id
-    HAVING bool_and(verdict = 'SAME' AND content_hash = head_hash)
+    HAVING bool_and(verdict = 'SAME' AND content_hash = head_hash AND fault IS NULL)
 ), withdrawn AS (
     UPDATE flow.inbox AS refused SET state = 'SUPERSEDED', closed_at = :now, run_id = :run_id
     FROM confirmed

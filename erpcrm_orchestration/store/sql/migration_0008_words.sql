@@ -1,0 +1,5 @@
+-- A message is SUPERSEDED also without a newer one, and so is a change; a change may follow one that was in doubt.
+COMMENT ON COLUMN mart.inbox_message.state IS 'NEW, WAITING, TRANSFORMED (integrated), REJECTED, SUPERSEDED (a newer one took its place, or its source does not hold it any more), IGNORED or DEAD (it waited too long).';
+COMMENT ON COLUMN mart.delivery.state IS 'QUEUED, LEASED (a run is at it), RETRY (it is tried again), DONE, DEAD (given up), SUPERSEDED (a newer change of the record took its place, or nothing was left to tell) or CONFLICT (the system forbids it: a person decides).';
+COMMENT ON COLUMN mart.delivery.cause IS 'Why: inbox, routine, conflict, work, after or reconciliation, a colon, and the message, order, conflict, item that needs it, item that it follows, or run; for on_demand in words.';
+COMMENT ON COLUMN mart.delivery.last_error IS 'What went wrong last, what it waits for, or why nothing was left to tell; empty when it is DONE. It may quote what the system answered.';
