@@ -399,9 +399,10 @@ def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goe
             stopped.start(ERPCRM_WEBHOOK_PORT="0", SHOP_WEBHOOK=WEBHOOK_SECRET)
             wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
             assert receiver_of(home).post(order).status_code == 200
+            with engine.connect() as connection:
+                assert connection.execute(sa.text("SELECT count(*) FROM flow.inbox WHERE entity = 'order'")).scalar_one() == 1
+            engine.dispose()
             assert stopped.terminate() < 2 * BUSY * 10
-        with engine.connect() as connection:
-            assert connection.execute(sa.text("SELECT count(*) FROM flow.inbox WHERE entity = 'order'")).scalar_one() == 1
         assert [one.command for one in processes_of(home)] == []
         assert not server.is_alive(), "`erpcrm up` took it over, though another had started it"
     finally:
