@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from erpcrm_orchestration.clients.frame import ClientFrame
-from erpcrm_orchestration.clients.rest_record import identity
+from erpcrm_orchestration.clients.rest_record import identity, is_deleted
 from erpcrm_orchestration.clients.rest_session import Surroundings
 from erpcrm_orchestration.clients.tryton_json import instant_in, payload, plain
 from erpcrm_orchestration.clients.tryton_rpc import Result, TrytonSession
@@ -88,7 +88,7 @@ class TrytonClient(ClientFrame):
 
     def _search(self, model: str, domain: list[object], reading: Reading, lists: Sequence[str]) -> Result:
         dates = [f"{name}.{date}" for name in lists for date in DATES]
-        own = [name for name in (reading.record_id, reading.modified) if name]
+        own = [name for name in (reading.record_id, reading.modified, reading.deleted, *reading.deleted_when) if name]
         names = [*dict.fromkeys([*_fields(reading), *own, *DATES, *dates])]
         arguments = [domain, 0, reading.paging.size, [["id", "ASC"]], names]
         return self._session.model(model, "search_read", arguments, EVERYTHING)
@@ -100,7 +100,9 @@ def received(row: object, reading: Reading, lists: Sequence[str]) -> Received:
     text = payload(record)
     number = str(at(record, "id"))
     try:
-        return Received(identity(record, reading.record_id), text, _version(record, reading, lists))
+        return Received(
+            identity(record, reading.record_id), text, _version(record, reading, lists), is_deleted(record, reading)
+        )
     except InputError as error:
         return Received(number, text, fault=str(error))
 

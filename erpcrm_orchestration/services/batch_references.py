@@ -21,8 +21,6 @@ class BatchReferences:
         self.connection, self.stream = connection, stream
         self.mapping, self.entity = stream.mapping, stream.mapping.entity
         self.ids: dict[Reference, int] = {}
-        self.matched: set[int] = set()
-        """Our ids of the records that turned out in this batch to be ones of another system."""
         self.of_header = positions(self.mapping.fields)
         self.of_children = {name: found for name, fields in self.mapping.child_fields.items() if (found := positions(fields))}
         self._has_lookups = any(one.lookup for one in self.mapping.sources())
@@ -72,7 +70,6 @@ class BatchReferences:
         found = cross_reference.matching(*args, names, wanted)
         for values, record_id in found.items():
             fresh[values].record_id = record_id
-        self.matched |= set(found.values())
         cross_reference.relink(*args, {fresh[values].message.source_id: ours for values, ours in found.items()})
 
     def _look_up_words(self, pending: Sequence[Pending]) -> None:
@@ -135,12 +132,11 @@ class BatchReferences:
         for key, fault in faults.items():
             where = self.stream.where(arriving[key].message)
             arriving[key].error = f"E-INT-003 {where}: {fault}; correct it at the source"
-        circles = frozenset[str]().union(*map(circle_of, faults.values()))
-        self._refuse_waiting(waiting.keys() & circles, faults)
+        for fault in set(faults.values()):
+            self._refuse_waiting(waiting.keys() & circle_of(fault), fault)
 
-    def _refuse_waiting(self, source_ids: Iterable[str], faults: Mapping[str, str]) -> None:
+    def _refuse_waiting(self, source_ids: Iterable[str], reason: str) -> None:
         """Refuse messages that wait for a parent which waits for them."""
-        reason = next(iter(faults.values()), "")
         inbox.refuse_waiting(
             self.connection, self.stream.dossier_code, self.stream.system, self.entity.name, sorted(source_ids),
             f"E-INT-003 {self.entity.name}: {reason}; correct it at the source", self.stream.now,

@@ -12,18 +12,18 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.connection import Connection
 from erpcrm_orchestration.domain.errors import CredentialsRefused, PermanentFailure, SourceError
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.received import ConnectorClient, Received, Via
+from erpcrm_orchestration.domain.received import ConnectorClient, Via
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import connection_state
 from erpcrm_orchestration.store.dossier import time_zone_of
-from erpcrm_orchestration.store.inbox import Arrival, receive
+from erpcrm_orchestration.store.inbox import Arrival, head_of, receive, take_turn
 from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, queue_fetches
 
 AT_ONCE = 50
 CONTRADICTED = "what came of it contradicts what we have"
-"""The cause of a fetch that asks which of both stands; that the system has no such record is an answer, too."""
+"""The cause of a fetch that asks which of both stands; of a deletion, that the system has no such record is an answer, too."""
 
 
 def request_missing(
@@ -89,29 +89,31 @@ def _fetch(work: Work, one: Connected, client: ConnectorClient, item: Item) -> b
             raise PermanentFailure(
                 "E-INT-004", f"{item.connection_code} {item.stream}", "not read any more", "drop the request"
             )
+        key = one.key(stream)
+        with work.engine.connect() as connection:
+            before = head_of(connection, key, item.source_id)
         found = client.fetch(stream, item.source_id)
     except SourceError as failure:
         return _failed(work, one, item, failure)
     failpoint("fetch.answered")
     now = work.clock.now()
     outcome = Outcome(WorkState.DONE, now)
-    if found is None and item.cause != CONTRADICTED:
-        error = (
-            f"E-INT-005 {item.connection_code} {item.stream} {item.source_id}: the system has no such record; correct the id"
-        )
-        outcome = Outcome(WorkState.DEAD, now, error)
     with work.engine.begin() as connection:
         work.fence(connection, one.connection.dossier)
-        _receive(connection, work, one, item, found)
+        take_turn(connection, key)
+        head = head_of(connection, key, item.source_id)
+        if head.message_id != before.message_id:
+            # A webhook or a poll was quicker: what was answered may be from before it.
+            outcome = Outcome(WorkState.QUEUED, now, counts=False)
+        elif found is not None:
+            receive(connection, key, [found], Arrival(Via.ON_DEMAND, now, work.run_id))
+        elif item.cause != CONTRADICTED or not head.is_deleted:
+            place = f"{item.connection_code} {item.stream} {item.source_id}"
+            error = f"E-INT-005 {place}: the system has no such record; correct the id, or compare: erpcrm reconcile"
+            outcome = Outcome(WorkState.DEAD, now, error)
         close_work(connection, one.connection.dossier, item, outcome, now=now, run_id=work.run_id)
         failpoint("fetch.before_commit")
     return True
-
-
-def _receive(connection: sa.Connection, work: Work, one: Connected, item: Item, found: Received | None) -> None:
-    stream = one.connector.entity(item.stream)
-    if found is not None and stream is not None:
-        receive(connection, one.key(stream), [found], Arrival(Via.ON_DEMAND, work.clock.now(), work.run_id))
 
 
 def _failed(work: Work, one: Connected, item: Item, failure: SourceError) -> bool:

@@ -138,14 +138,7 @@ class IntegrationBatch:
         place = Place(self.stream.dossier_code, self.stream.system, self.entity.name, self.stream.now)
         written = self.stream.entity.write.fields if self.stream.entity.write else ()
         shared = SharedFields(self.connection, place, self.mapping, self.stream.sharing, written)
-        matched = self.references.matched
-        shared.merge(
-            [
-                SharedRecord(one.message.source_id, one.record_id, one.mapped, one.record_id in matched)
-                for one in ready
-                if one.mapped
-            ]
-        )
+        shared.merge([SharedRecord(one.message.source_id, one.record_id, one.mapped) for one in ready if one.mapped])
         self.told_again |= shared.told_again
 
     def _not_ours(self, merge: RecordMerge, pending: Sequence[Pending]) -> set[int]:

@@ -193,9 +193,12 @@ class StreamReader:
                 self.greatest = _greater(self.greatest, one.source_id)
 
     def _finish(self, connection: sa.Connection, cursor: Cursor, span: Window, bound: datetime, now: datetime) -> None:
-        if self.read.mode is ChangeMode.SNAPSHOT:
-            self._delete_gone(connection, now)
         found = self.result.receipt
+        # A page alone does not say it: another one may show the refused text.
+        withdrawn = set(found.confirmed - found.disputed)
+        if self.read.mode is ChangeMode.SNAPSHOT and self._delete_gone(connection, now):
+            withdrawn |= inbox.refused_ids(connection, self.key) - self.seen
+        inbox.withdraw_refused(connection, self.key, withdrawn, now=now, run_id=self.work.run_id)
         progress = Progress(found.new, found.refused, found.late, found.max_lateness_s)
         moved = Window(span.after, span.until, bound)
         floor_s = self.one.connection.overlap_floor_s
@@ -204,20 +207,20 @@ class StreamReader:
         if self.read.mode is ChangeMode.APPEND:
             keep_last_key(connection, cursor, self.greatest)
 
-    def _delete_gone(self, connection: sa.Connection, now: datetime) -> None:
-        """Mark as deleted what a complete pass did not show; too much at once stops the stream instead."""
-        inbox.withdraw_refused(connection, self.key, self.seen, now=now, run_id=self.work.run_id)
+    def _delete_gone(self, connection: sa.Connection, now: datetime) -> bool:
+        """Mark as deleted what a complete pass did not show; too much at once stops the stream instead, and is False."""
         known = inbox.known_ids(connection, self.key)
         gone = sorted(set(known) - self.seen)
         if not gone:
-            return
+            return True
         if len(gone) > self.allowance and len(gone) * 100 > len(known) * DELETE_SHARE_PERCENT:
             reason = f"a complete pass misses {len(gone)} of {len(known)} records: nothing is deleted before a person agrees"
             connection_state.stop_stream(connection, self.one.connection, self.stream.name, reason, now)
-            return
+            return False
         tombstones = [Received(source_id, "", version_at=now, deleted=True) for source_id in gone]
         inbox.receive(connection, self.key, tombstones, Arrival(Via.POLL, now, self.work.run_id))
         self.result.deleted = len(gone)
+        return True
 
 
 def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:

@@ -255,7 +255,8 @@ class _ToldJudge:
 
     def _is_held(self, one: Standing, content: Mapping[str, object], theirs: Mapping[str, object]) -> bool:
         """True when the system holds what it would be told; of what it changed itself, as far as it tells it."""
-        unread = content.keys() - theirs.keys() if one.sent_hash == CHANGED_THERE else frozenset[str]()
+        is_told = one.sent_hash == CHANGED_THERE and one.work_state != "DEAD"
+        unread = content.keys() - theirs.keys() if is_told else frozenset[str]()
         return held_there(content, theirs, self.unjudged | unread)
 
     def _is_to_be_judged(self, one: Standing, content: Mapping[str, object]) -> bool:

@@ -20,7 +20,7 @@ from erpcrm_orchestration.domain.integration import BATCH, WORK
 from erpcrm_orchestration.domain.received import ConnectorClient, Received, Span, Via
 from erpcrm_orchestration.domain.reconciliation import Compared, Kind, delete_refusal
 from erpcrm_orchestration.services.connectors import Connected
-from erpcrm_orchestration.services.fetching import request_missing
+from erpcrm_orchestration.services.fetching import CONTRADICTED, request_missing
 from erpcrm_orchestration.services.inbox_correction import Author
 from erpcrm_orchestration.services.outbound import plan, targets_of
 from erpcrm_orchestration.store import correction, inbox
@@ -84,7 +84,7 @@ class StreamRepair:
         receipt = inbox.receive(self.session, self.key, records, arrival)
         if receipt.rivals:
             missing = [(self.key.entity, source_id) for source_id in receipt.rivals]
-            request_missing(self.session, self.one, missing, "reconciliation: other content", now)
+            request_missing(self.session, self.one, missing, CONTRADICTED, now)
         self.session.commit()
         self.received += receipt.new + len(receipt.rivals)
 

@@ -53,15 +53,11 @@ def sharing_of(one: Connected, stream: ConnectorEntity, connections: Iterable[Co
 
 @dataclass
 class SharedRecord:
-    """A record of a batch: its id at the system and ours, and its values, which the merge may replace.
-
-    `is_matched`: it turned out a moment ago to be one that another system told us of.
-    """
+    """A record of a batch: its id at the system and ours, and its values, which the merge may replace."""
 
     source_id: str
     record_id: int
     mapped: MappedRecord
-    is_matched: bool = False
 
 
 class SharedFields:
@@ -96,7 +92,9 @@ class SharedFields:
         columns = [one.column for _, one in self.positions.values()]
         ids = [one.record_id for one in records]
         current = store.current_values(self.connection, self.place, self.entity, ids, columns)
-        bases = store.load_bases(self.connection, self.place, [one.source_id for one in records])
+        source_ids = [one.source_id for one in records]
+        bases = store.load_bases(self.connection, self.place, source_ids)
+        self.only_linked = store.only_linked(self.connection, self.place, set(source_ids) - bases.keys())
         self.parts = self._parts_of_ours(records, current, bases)
         self.still_open = store.open_conflicts(self.connection, self.place, ids)
         self.conflicts: list[Conflict] = []
@@ -158,7 +156,9 @@ class SharedFields:
                 self.theirs[theirs.address_hash] = theirs.parts
         elif (one.record_id, name) in self.still_open and is_over(told, stands):
             self.settled.add((one.record_id, name))
-        if stands is Stands.REFUSED or (one.is_matched and self._is_to_be_told(target, told, stands, theirs)):
+        if stands is Stands.REFUSED or (
+            one.source_id in self.only_linked and self._is_to_be_told(target, told, stands, theirs)
+        ):
             self.told_again.add(one.record_id)
         if stands is Stands.THEIRS and told.base is not None and told.theirs != told.ours and name in self.written:
             self.changed_there.add(one.record_id)

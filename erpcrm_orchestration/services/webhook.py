@@ -29,7 +29,7 @@ from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.services.fetching import CONTRADICTED, request_missing
 from erpcrm_orchestration.store.configuration import load_connection, load_connector
 from erpcrm_orchestration.store.engine import in_each_others_way, reported
-from erpcrm_orchestration.store.inbox import Arrival, StreamKey, has_delivery, receive, version_known
+from erpcrm_orchestration.store.inbox import Arrival, StreamKey, has_delivery, head_of, receive
 
 LARGEST_BYTES = 5_000_000
 LONGEST_NAME = 200
@@ -207,7 +207,7 @@ def _record(connection: sa.Connection, key: StreamKey, reading: Reading, arrived
     record = received(arrived.delivery.body, replace(reading, modified=None))
     if record.fault is not None:
         return record
-    known = version_known(connection, key, record.source_id)
+    known = head_of(connection, key, record.source_id).version_at
     # The sender's clock may be ahead of ours.
     at = arrived.now if known is None else max(arrived.now, known + timedelta(milliseconds=1))
     return Received(record.source_id, record.payload, version_at=at, deleted=True)

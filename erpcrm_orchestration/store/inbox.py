@@ -35,7 +35,8 @@ class StreamKey:
 class Receipt:
     """What became of received records. `refused` are bad ones and `rivals`: other content with the version we have.
 
-    `late`: new ones that are older than the watermark, by at most `max_lateness_s` seconds.
+    `late`: new ones that are older than the watermark, by at most `max_lateness_s` seconds. Of records that have a refused
+    text, `confirmed` were shown as we hold them, and `disputed` otherwise.
     """
 
     new: int = 0
@@ -45,6 +46,8 @@ class Receipt:
     late: int = 0
     max_lateness_s: int = 0
     rivals: tuple[str, ...] = ()
+    confirmed: frozenset[str] = frozenset()
+    disputed: frozenset[str] = frozenset()
 
     def __add__(self, other: Receipt) -> Receipt:
         return Receipt(
@@ -55,6 +58,8 @@ class Receipt:
             self.late + other.late,
             max(self.max_lateness_s, other.max_lateness_s),
             (*self.rivals, *other.rivals),
+            self.confirmed | other.confirmed,
+            self.disputed | other.disputed,
         )
 
     @property
@@ -114,17 +119,23 @@ def receive(connection: sa.Connection, key: StreamKey, records: Iterable[Receive
     ]
     if not rows:
         return Receipt()
-    _take_turn(connection, key)
+    take_turn(connection, key)
     copy_rows(connection, "staging_received", "received_staging", STAGED, rows)
     found = connection.execute(load_sql("receive"), vars(key) | vars(arrival) | {"via": arrival.via.value}).one()
     if found.renewed:
         parameters = {**vars(key), "source_ids": list(found.renewed), "now": arrival.now, "run_id": arrival.run_id}
         connection.execute(load_sql("coalesce_inbox"), parameters)
     connection.execute(sa.text("TRUNCATE pg_temp.received_staging"))
-    return Receipt(found.new, found.same, found.old, found.refused, found.late, found.max_lateness_s, tuple(found.rivals))
+    receipt = Receipt(
+        found.new, found.same, found.old, found.refused, found.late, found.max_lateness_s, tuple(found.rivals),
+        frozenset(found.confirmed), frozenset(found.disputed),
+    )  # fmt: skip
+    if arrival.via is Via.ON_DEMAND:
+        withdraw_refused(connection, key, receipt.confirmed, now=arrival.now, run_id=arrival.run_id)
+    return receipt
 
 
-def _take_turn(connection: sa.Connection, key: StreamKey) -> None:
+def take_turn(connection: sa.Connection, key: StreamKey) -> None:
     """Let one transaction at a time receive records of an entity: a webhook and a poll may bring the same one at once."""
     name = sa.literal(f"inbox/{key.dossier_code}/{key.system_code}/{key.entity}")
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
@@ -137,18 +148,33 @@ def has_delivery(connection: sa.Connection, connection_code: str, delivery_id: s
     return connection.scalar(found.limit(1)) is True
 
 
-def version_known(connection: sa.Connection, key: StreamKey, source_id: str) -> datetime | None:
-    """Return the version that we have of a record, None when it is unknown or has none."""
+@dataclass(frozen=True)
+class Head:
+    """What stands for a record of a system: its message, none when nothing good was received, and that one's version."""
+
+    message_id: int | None = None
+    version_at: datetime | None = None
+    is_deleted: bool = False
+
+
+def head_of(connection: sa.Connection, key: StreamKey, source_id: str) -> Head:
+    """Return what stands for a record; an empty one for a record that is unknown."""
     columns = cross_reference.c
-    found: datetime | None = connection.scalar(
-        sa.select(columns.version_at).where(
-            columns.dossier_code == key.dossier_code,
-            columns.system_code == key.system_code,
-            columns.entity == key.entity,
-            columns.external_id == source_id,
+    found = connection.execute(
+        sa.select(columns.message_id, columns.version_at, columns.content_hash).where(
+            *_of(key), columns.external_id == source_id
         )
+    ).one_or_none()
+    return Head(found.message_id, found.version_at, found.content_hash == TOMBSTONE) if found else Head()
+
+
+def _of(key: StreamKey) -> tuple[sa.ColumnElement[bool], ...]:
+    columns = cross_reference.c
+    return (
+        columns.dossier_code == key.dossier_code,
+        columns.system_code == key.system_code,
+        columns.entity == key.entity,
     )
-    return found
 
 
 def claim(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, limit: int) -> list[Message]:
@@ -298,39 +324,26 @@ def known_ids(connection: sa.Connection, key: StreamKey) -> list[str]:
     return list(
         connection.scalars(
             sa.select(columns.external_id).where(
-                columns.dossier_code == key.dossier_code,
-                columns.system_code == key.system_code,
-                columns.entity == key.entity,
-                columns.content_hash.is_not(None),
-                columns.content_hash != TOMBSTONE,
+                *_of(key), columns.content_hash.is_not(None), columns.content_hash != TOMBSTONE
             )
         )
     )
+
+
+def refused_ids(connection: sa.Connection, key: StreamKey) -> set[str]:
+    """Return the ids of which texts were refused when they came, and nothing that is not deleted stands."""
+    columns = cross_reference.c
+    stands = sa.and_(columns.content_hash.is_not(None), columns.content_hash != TOMBSTONE)
+    return set(connection.scalars(sa.select(columns.external_id).where(*_of(key), ~stands, columns.refused_hash.is_not(None))))
 
 
 def withdraw_refused(
-    connection: sa.Connection, key: StreamKey, seen: Collection[str], *, now: datetime, run_id: str | None
+    connection: sa.Connection, key: StreamKey, source_ids: Collection[str], *, now: datetime, run_id: str | None
 ) -> None:
-    """Close what was refused when it came and is no record of ours, and what a complete pass shows no more."""
-    columns, of = cross_reference.c, (key.dossier_code, key.system_code, key.entity)
-    never_good = sa.and_(
-        sa.tuple_(columns.dossier_code, columns.system_code, columns.entity) == of,
-        columns.content_hash.is_(None),
-        columns.refused_hash.is_not(None),
-    )
-    gone = sorted(set(connection.scalars(sa.select(columns.external_id).where(never_good))) - set(seen))
-    if gone:
-        ids = sa.any_(sa.literal(gone, sa.ARRAY(sa.Text)))
-        connection.execute(sa.update(cross_reference).where(never_good, columns.external_id == ids).values(refused_hash=None))
-        connection.execute(
-            sa.update(inbox)
-            .where(
-                sa.tuple_(inbox.c.dossier_code, inbox.c.system_code, inbox.c.entity) == of,
-                inbox.c.source_id == ids,
-                inbox.c.state == "REJECTED",
-            )
-            .values(state="SUPERSEDED", closed_at=now, run_id=run_id)
-        )
+    """Close what was refused of these ids when it came: their source does not hold it any more."""
+    if source_ids:
+        parameters = {**vars(key), "source_ids": sorted(source_ids), "now": now, "run_id": run_id}
+        connection.execute(load_sql("withdraw_refused"), parameters)
 
 
 def refuse_waiting(

@@ -70,6 +70,15 @@ def load_bases(connection: sa.Connection, place: Place, source_ids: Collection[s
     return {row.external_id: row.base for row in rows}
 
 
+def only_linked(connection: sa.Connection, place: Place, source_ids: Collection[str]) -> set[str]:
+    """Return those of these ids, which have no base, that the system was not told of either: they were linked by a match."""
+    if not source_ids:
+        return set()
+    columns = cross_reference.c
+    ids = columns.external_id == sa.any_(sa.literal(sorted(source_ids), sa.ARRAY(sa.Text)))
+    return set(connection.scalars(sa.select(columns.external_id).where(*_of(place), ids, columns.sent_at.is_(None))))
+
+
 def keep_bases(connection: sa.Connection, place: Place, bases: Mapping[str, Mapping[str, Any]]) -> None:
     """Keep what the system told now."""
     rows = [{"external_id": source_id, "base": dict(base)} for source_id, base in bases.items()]

@@ -27,6 +27,7 @@ from erpcrm_orchestration.services.inbox_correction import Author, verify
 from erpcrm_orchestration.services.inbox_health import judge
 from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.store import integration_schema as tables
+from erpcrm_orchestration.store.inbox import wake
 from erpcrm_orchestration.store.records import plain
 from tests.conftest import NOON
 from tests.integrated_company import CONNECTORS, SECRETS, IntegratedCompany
@@ -52,6 +53,8 @@ WRITTEN_SHOP = (
                 city: "{billing_address.city}\"""",
 )
 """Lets the shop be told of names and addresses."""
+LOOKED_UP = "match: [email], fields: {class_code: {path: role, lookup: role}}"
+"""Gives a customer of the shop the class of its role, by a word that somebody maps."""
 ADDRESS = """
               address:
                 street: "{billing_address.line_1}"
@@ -444,6 +447,25 @@ def test_what_stands_after_two_records_were_found_to_be_one_is_told_where_it_dif
     assert pair.ours()["city"] == "Lyon", "what the CRM does not tell is the shop's"
     assert changes_of(pair, "shop") == ["DONE"]
     assert pair.company.rows("flow.field_conflict") == []
+
+
+def test_a_matched_record_that_had_to_wait_is_told_of_what_stands_too(pair: Pair) -> None:
+    """A word of its is unmapped until somebody maps it."""
+    text = connectors((WRITTEN_SHOP[0], WRITTEN_SHOP[1].replace("match: [email]", LOOKED_UP)))
+    pair.company.connect(text)
+    pair.meet_apart(first_name="Anna", last_name="Durand")
+    (waiting,) = pair.company.rows("flow.inbox", system_code="shop", state="WAITING")
+    with pair.company.engine.begin() as connection:
+        kind, _, word = waiting["waiting_for"].partition(" ")
+        connection.execute(
+            sa.insert(tables.value_mapping).values(
+                dossier_code="998", system_code="shop", kind=kind, external_value=word, our_value="ours",
+                updated_at=pair.company.clock.now(),
+            )
+        )  # fmt: skip
+        assert wake(connection, "998", "shop", [waiting["waiting_for"]]) == 1
+    pair.rounds(2)
+    assert pair.names() == ("Anna", "Anna", "Anna")
 
 
 def test_nothing_is_told_after_a_match_that_differs_in_nothing_that_is_told(pair: Pair) -> None:

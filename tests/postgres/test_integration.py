@@ -275,6 +275,16 @@ def test_a_circle_that_is_mended_at_one_place_is_integrated_whole(
     assert parents == {f"c{one}": one == mended for one in (1, 2, 3)}
 
 
+def test_of_two_circles_that_one_batch_closes_each_waits_for_its_own(company: IntegratedCompany) -> None:
+    """B19: 1 and 2 wait for 11 and 12, which come together and close both."""
+    deliver(company, "categories", category(1, 11), category(2, 12))
+    deliver(company, "categories", category(11, 1), category(12, 2))
+    assert company.states() == ["REJECTED"] * 4
+    deliver(company, "categories", category(12, 0))
+    states = {(row["source_id"], row["state"]) for row in company.rows("flow.inbox")}
+    assert states == {("1", "REJECTED"), ("11", "REJECTED"), ("12", "SUPERSEDED"), ("12", "TRANSFORMED"), ("2", "TRANSFORMED")}
+
+
 @pytest.mark.parametrize(("levels", "rejected"), [(32, 0), (33, 1)])
 def test_a_tree_may_have_32_levels_and_no_more(company: IntegratedCompany, levels: int, rejected: int) -> None:
     """B20"""

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from erpcrm_orchestration.clients.rest import RestClient
 from erpcrm_orchestration.demo.message import Json
 from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.domain.clock import FixedClock
+from erpcrm_orchestration.domain.connection import ConnectorEntity
+from erpcrm_orchestration.domain.received import Received
 from tests.integrated_company import IntegratedCompany, at_shop, shop_company
 from tests.postgres.test_tables_and_files import connect, put
 from tests.webhook_receiver import Receiver, running_receiver
@@ -157,6 +160,45 @@ def test_a_fault_that_the_source_has_corrected_by_what_stood_before_is_withdrawn
     assert company.states(entity="order") == ["TRANSFORMED", "SUPERSEDED"]
 
 
+def test_a_deletion_that_comes_while_the_record_is_fetched_stands(
+    company: IntegratedCompany, shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F28: what was answered is from before it; the shop is asked once more."""
+    order = shop.order(at_shop(shop))
+    company.round()
+    company.clock.at += timedelta(minutes=1)
+    assert receiver.post(at(order, 0, customer_note="contradicts")).status_code == 200
+    fetch, asked = RestClient.fetch, []
+
+    def late(self: RestClient, entity: ConnectorEntity, record_id: str) -> Received | None:
+        found = fetch(self, entity, record_id)
+        if not asked:
+            shop.delete("orders", order["id"])
+            assert receiver.post(b'{"id":%d}' % order["id"], "order.deleted").status_code == 200
+        asked.append(found is not None)
+        return found
+
+    monkeypatch.setattr(RestClient, "fetch", late)
+    company.round(reading=False)
+    company.round(reading=False)
+    assert asked == [True, False]
+    assert note(company) is None
+    assert fetches(company) == [("DONE", None)]
+
+
+def test_that_a_contradicted_record_is_gone_is_seen_when_it_was_not_deleted_here(
+    company: IntegratedCompany, shop: Shop, receiver: Receiver
+) -> None:
+    """Its deletion was not told: the request is given up with its reason, and the comparison finds it."""
+    order = shop.order(at_shop(shop))
+    company.round()
+    assert receiver.post(at(order, 0, customer_note="contradicts")).status_code == 200
+    shop.delete("orders", order["id"])
+    company.round(reading=False)
+    ((state, error),) = fetches(company)
+    assert (state, str(error)[:9]) == ("DEAD", "E-INT-005")
+
+
 def test_a_record_that_was_never_good_and_is_gone_is_withdrawn(company: IntegratedCompany, shop: Shop) -> None:
     """F31: nothing is left to be corrected, and more of them are no reason to stop."""
     for number in range(30):
@@ -179,24 +221,32 @@ def test_an_older_version_that_comes_twice_is_asked_for_once(
 ) -> None:
     """F28 B5: the shop's clock may have gone back, so it is asked; it is kept once."""
     order = shop.order(at_shop(shop))
-    for second, customer_note in ((2, "second"), (1, "first"), (1, "first")):
-        assert receiver.post(at(order, second, customer_note=customer_note)).status_code == 200
-    assert company.states(entity="order") == ["NEW", "SUPERSEDED"]
-    assert len(fetches(company)) == 1
+    company.clock.at += timedelta(seconds=2)
+    shop.change_order(order["id"], customer_note="second")
+    first = at(order, 1, customer_note="first")
+    for body in (shop.orders.entry(order["id"]).body, first, first):
+        assert receiver.post(body).status_code == 200
+        company.round(reading=False)
+    assert company.states(entity="order") == ["TRANSFORMED", "SUPERSEDED"]
+    assert len(company.rows("flow.work_item", entity="order", state="DONE")) == 1
 
 
+@pytest.mark.parametrize("size", [1, 100])
 @pytest.mark.parametrize("versions", [True, False])
 def test_what_a_file_tells_twice_is_stored_at_the_first_reading_only(
-    company: IntegratedCompany, tmp_path: Path, versions: bool
+    company: IntegratedCompany, tmp_path: Path, versions: bool, size: int
 ) -> None:
     """F20 B4: an export with every version of a record, or two rows of one number."""
     company.dossier("340")
     rows = [{"id": 1, "number": "A", "at": "2026-11-18T09:00:00Z"}, {"id": 1, "number": "B", "at": "2026-11-18T10:00:00Z"}]
     put(tmp_path / "orders.json", json.dumps(rows))
-    reading = '{mode: snapshot, pages: {path: "*.json"}' + (", modified: at}" if versions else "}")
+    reading = f'{{mode: snapshot, pages: {{path: "*.json"}}, paging: {{size: {size}}}' + (
+        ", modified: at}" if versions else "}"
+    )
     connect(company, "340", "files", reading, str(tmp_path), "\n        map: {entity: order, fields: {number: number}}\n")
     for _ in range(3):
         company.round("340")
         company.pass_time(86_400)
         assert company.states() == (["SUPERSEDED", "TRANSFORMED"] if versions else ["TRANSFORMED", "REJECTED"])
+        assert len(company.rows("flow.logbook_entry", outcome="REJECT")) == (0 if versions else 1)
         assert [row["number"] for row in company.rows("hub.order_header")] == ["B" if versions else "A"]

@@ -129,6 +129,9 @@ def test_what_a_system_changed_itself_is_told_as_far_as_it_tells_it(systems: Sys
     assert differing(systems.compare(deletes=0)) == {}
     systems.sql("UPDATE hub.customer SET phone = '+33 9', updated_at = now()")
     assert differing(systems.compare())["crm contacts"] == [("not_told", contact["id"], "told otherwise")]
+    systems.sql("UPDATE hub.customer SET phone = '+33 1 23 45 67 89', class_code = 'B', updated_at = now()")
+    systems.sql("UPDATE flow.work_item SET state = 'DEAD', last_error = 'E-OUT-009 of the test' WHERE system_code = 'crm'")
+    assert differing(systems.compare())["crm contacts"] == [("not_told", contact["id"], "told otherwise")]
 
 
 def a_late_product(systems: Systems) -> str:

@@ -19,7 +19,6 @@ WITH ranked AS (
         ranked.*,
         head.external_id IS NOT NULL AS known,
         head.content_hash AS head_hash,
-        head.message_id AS head_id,
         head.refused_hash,
         CASE
             WHEN fault IS NOT NULL AND head.refused_hash = ranked.content_hash THEN 'SAME'
@@ -101,29 +100,6 @@ WITH ranked AS (
         message_id = coalesce(excluded.message_id, head.message_id),
         refused_hash = excluded.refused_hash,
         first_received_at = coalesce(head.first_received_at, excluded.first_received_at)
-), confirmed AS (
-    -- The source holds what we have: what was refused since then it holds no more.
-    SELECT source_id, min(head_id) AS head_id
-    FROM judged
-    WHERE refused_hash IS NOT NULL
-    GROUP BY source_id
-    HAVING bool_and(verdict = 'SAME' AND content_hash = head_hash AND fault IS NULL)
-), withdrawn AS (
-    UPDATE flow.inbox AS refused SET state = 'SUPERSEDED', closed_at = :now, run_id = :run_id
-    FROM confirmed
-    WHERE refused.dossier_code = :dossier_code
-        AND refused.system_code = :system_code
-        AND refused.entity = :entity
-        AND refused.source_id = confirmed.source_id
-        AND refused.message_id > confirmed.head_id
-        AND refused.state = 'REJECTED'
-), forgotten AS (
-    UPDATE hub.cross_reference AS head SET refused_hash = NULL
-    FROM confirmed
-    WHERE head.dossier_code = :dossier_code
-        AND head.system_code = :system_code
-        AND head.entity = :entity
-        AND head.external_id = confirmed.source_id
 ), logged AS (
     -- What is fetched anew is no reject. A webhook has no run: its delivery is the synchronisation.
     INSERT INTO flow.logbook_entry (
@@ -143,9 +119,12 @@ SELECT
     count(*) FILTER (WHERE verdict IN ('RIVAL', 'FAULT')) AS refused,
     coalesce(array_agg(DISTINCT source_id) FILTER (WHERE verdict IN ('RIVAL', 'OLD', 'SHOWN')), '{}') AS rivals,
     coalesce(array_agg(source_id) FILTER (WHERE verdict = 'NEW' AND known), '{}') AS renewed,
+    -- Of what has a refused text: what shows that the source holds what we have, and what shows something else.
+    coalesce(array_agg(source_id) FILTER (WHERE refused_hash IS NOT NULL AND is_ours), '{}') AS confirmed,
+    coalesce(array_agg(source_id) FILTER (WHERE refused_hash IS NOT NULL AND is_ours IS NOT TRUE), '{}') AS disputed,
     count(*) FILTER (WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz))
         AS late,
     coalesce(ceil(extract(epoch FROM CAST(:watermark AS timestamptz) - min(version_at) FILTER (
         WHERE verdict = 'NEW' AND version_at < CAST(:watermark AS timestamptz) AND version_at >= CAST(:after AS timestamptz)
     ))), 0)::integer AS max_lateness_s
-FROM judged
+FROM (SELECT *, verdict = 'SAME' AND fault IS NULL AND content_hash = head_hash AS is_ours FROM judged) AS told

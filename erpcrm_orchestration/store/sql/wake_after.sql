@@ -8,7 +8,7 @@ WITH woken AS (
         AND waiting_for = ANY(CAST(:causes AS text[]))
     RETURNING message_id
 ), mended AS (
-    UPDATE flow.inbox AS refused SET state = 'NEW', error = NULL, closed_at = NULL
+    UPDATE flow.inbox AS refused SET state = 'NEW', error = NULL, closed_at = NULL, waiting_since = NULL
     WHERE refused.dossier_code = :dossier_code
         AND refused.system_code = :system_code
         AND refused.entity = :entity
