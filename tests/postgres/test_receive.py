@@ -240,9 +240,8 @@ def test_what_a_file_tells_twice_is_stored_at_the_first_reading_only(
     company.dossier("340")
     rows = [{"id": 1, "number": "A", "at": "2026-11-18T09:00:00Z"}, {"id": 1, "number": "B", "at": "2026-11-18T10:00:00Z"}]
     put(tmp_path / "orders.json", json.dumps(rows))
-    reading = f'{{mode: snapshot, pages: {{path: "*.json"}}, paging: {{size: {size}}}' + (
-        ", modified: at}" if versions else "}"
-    )
+    modified = ", modified: at" if versions else ""
+    reading = f'{{mode: snapshot, pages: {{path: "*.json"}}, paging: {{size: {size}}}{modified}}}'
     connect(company, "340", "files", reading, str(tmp_path), "\n        map: {entity: order, fields: {number: number}}\n")
     for _ in range(3):
         company.round("340")
