@@ -159,7 +159,7 @@ class DeliveryAttempt:
     def _leave(self, connection: sa.Connection, why: str) -> None:
         of = self.one.connection
         self._close(connection, Outcome(WorkState.SUPERSEDED, self.work.clock.now(), why, counts=False))
-        inbox.wake(connection, of.dossier, of.system, [f"delivery {self.item.entity}"])
+        inbox.wake(connection, of.dossier, of.system, [f"{inbox.OF_DELIVERY}{self.item.entity}"])
 
     def _prepared(self, target: Target) -> tuple[str | None, dict[str, Any], list[Reference]] | None:
         """Return the system's id of the record, the values with its ids of what they refer to, and what it does not have.
@@ -247,7 +247,7 @@ class DeliveryAttempt:
             if self.item.in_doubt and outcome.state is WorkState.DONE:
                 ids = [self.item.record_id or 0]
                 plan(connection, [target], key.entity, ids, cause=f"after:{self.item.work_id}", now=now)
-            inbox.wake(connection, key.dossier_code, key.system_code, [f"delivery {key.entity}"])
+            inbox.wake(connection, key.dossier_code, key.system_code, [f"{inbox.OF_DELIVERY}{key.entity}"])
             failpoint("delivery.before_commit")
         self._count(outcome)
 
@@ -271,7 +271,10 @@ class DeliveryAttempt:
             if self._close(connection, outcome) and self.stream and outcome.state is WorkState.DEAD:
                 self._log(connection, self.one.key(self.stream), outcome, None)
                 inbox.wake(
-                    connection, self.one.connection.dossier, self.one.connection.system, [f"delivery {self.item.entity}"]
+                    connection,
+                    self.one.connection.dossier,
+                    self.one.connection.system,
+                    [f"{inbox.OF_DELIVERY}{self.item.entity}"],
                 )
             if isinstance(failure, CredentialsRefused):
                 connection_state.stop_connection(connection, self.one.connection, str(failure), now)

@@ -21,7 +21,7 @@ from erpcrm_orchestration.services.batch_outcome import close_batch, tally_of
 from erpcrm_orchestration.services.batch_references import BatchReferences
 from erpcrm_orchestration.services.shared_fields import SharedFields, SharedRecord
 from erpcrm_orchestration.store.drift import note_drift
-from erpcrm_orchestration.store.inbox import Message
+from erpcrm_orchestration.store.inbox import OF_DELIVERY, Message
 from erpcrm_orchestration.store.record_merge import RecordMerge, Rows
 from erpcrm_orchestration.store.shared_fields import Place
 
@@ -132,7 +132,7 @@ class IntegrationBatch:
             there = merge.existing(one.record_id for one in pending)
             for one in pending:
                 if one.is_ready and one.record_id not in there:
-                    one.waiting_for = f"delivery {self.entity.name}"
+                    one.waiting_for = f"{OF_DELIVERY}{self.entity.name}"
 
     def _merge_shared(self, ready: Sequence[Pending]) -> None:
         place = Place(self.stream.dossier_code, self.stream.system, self.entity.name, self.stream.now)

@@ -16,6 +16,8 @@ from erpcrm_orchestration.store.integration_schema import cross_reference, inbox
 from erpcrm_orchestration.store.staging import copy_rows
 
 STAGED = ("position", "source_id", "version_at", "content_hash", "deleted", "payload", "fault")
+OF_DELIVERY = "delivery "
+"""Begins what a message waits for while a delivery of its entity is in doubt."""
 TOMBSTONE = "deleted"
 """The content hash of a record that its system has deleted."""
 
@@ -286,7 +288,13 @@ def expire(connection: sa.Connection, dossier_code: str, *, now: datetime, longe
     columns = inbox.c
     gone = connection.execute(
         sa.update(inbox)
-        .where(columns.dossier_code == dossier_code, columns.state == "WAITING", columns.waiting_since < now - longest)
+        .where(
+            columns.dossier_code == dossier_code,
+            columns.state == "WAITING",
+            columns.waiting_since < now - longest,
+            # A delivery of ours ends by itself or by a person, however long it takes, and wakes them.
+            ~columns.waiting_for.startswith(OF_DELIVERY),
+        )
         .values(state="DEAD", error=sa.literal("E-INT-002 missing ") + columns.waiting_for, waiting_for=None, closed_at=now)
         .returning(columns.message_id, columns.connection_code, columns.error)
     )

@@ -151,7 +151,7 @@ def mark_in_doubt(connection: sa.Connection, dossier_code: str, work_id: int) ->
 
 
 def undecided(connection: sa.Connection, key: StreamKey) -> bool:
-    """True while a record may just have been created in this system without our knowing its id."""
+    """True while a record may just have been created in this system without our knowing its id; an update creates none."""
     columns = work_item.c
     return bool(
         connection.scalar(
@@ -161,6 +161,7 @@ def undecided(connection: sa.Connection, key: StreamKey) -> bool:
                     columns.system_code == key.system_code,
                     columns.entity == key.entity,
                     columns.event == "outbound",
+                    ~sa.exists().where(of_known_record()),
                     sa.or_(columns.state == "LEASED", sa.and_(columns.state.in_(["RETRY", "QUEUED"]), columns.in_doubt)),
                 )
             )

@@ -193,6 +193,7 @@ def _children_are_merged(patch: Patch) -> None:
 def _nobody_is_woken(patch: Patch) -> None:
     """A record that waits for its parent is not told of its arrival."""
     patch.setattr(inbox, "wake", _does_nothing)
+    patch.setattr(inbox, "wake_after", _does_nothing)
 
 
 def _waits_for_ever(patch: Patch) -> None:
