@@ -48,6 +48,10 @@ connections:
 """
 
 
+SIGNED = '    webhook_secret: "${env:SHOP_WEBHOOK}"\n'
+"""The line of a connection whose shop signs its webhooks."""
+
+
 @dataclass
 class IntegratedCompany:
     """Writes connections as `erpcrm config apply` would and runs rounds as a run would."""
@@ -134,14 +138,12 @@ def at_shop(shop: Shop, *, lines: int = 1, **changes: object) -> int:
     return int(shop.add_order([(one, 1) for one in products], **changes)["id"])  # type: ignore[arg-type]
 
 
-def deliver(
-    company: IntegratedCompany, stream: str, *records: Received, via: Via = Via.WEBHOOK, integrate: bool = True
-) -> None:
-    """Hand records to the inbox as a webhook would, or `via` another way, and integrate them."""
+def deliver(company: IntegratedCompany, stream: str, *records: Received, integrate: bool = True) -> None:
+    """Hand records to the inbox as a webhook would, and integrate them."""
     entity = {"orders": "order", "products": "product", "categories": "category", "customers": "customer"}[stream]
     key = StreamKey("998", "shop_998", "shop", stream, entity)
     with company.engine.begin() as connection:
-        receive(connection, key, records, Arrival(via, company.clock.now()))
+        receive(connection, key, records, Arrival(Via.WEBHOOK, company.clock.now()))
     if integrate:
         company.round(reading=False)
 

@@ -92,9 +92,10 @@ class SharedFields:
         columns = [one.column for _, one in self.positions.values()]
         ids = [one.record_id for one in records]
         current = store.current_values(self.connection, self.place, self.entity, ids, columns)
-        source_ids = [one.source_id for one in records]
-        bases = store.load_bases(self.connection, self.place, source_ids)
-        self.only_linked = store.only_linked(self.connection, self.place, set(source_ids) - bases.keys())
+        bases = store.load_bases(self.connection, self.place, [one.source_id for one in records])
+        # Records that are new to us are linked to nothing: a first load asks nothing.
+        there = {one.source_id for one in records if one.record_id in current}
+        self.only_linked = store.only_linked(self.connection, self.place, there - bases.keys())
         self.parts = self._parts_of_ours(records, current, bases)
         self.still_open = store.open_conflicts(self.connection, self.place, ids)
         self.conflicts: list[Conflict] = []

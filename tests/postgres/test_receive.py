@@ -16,12 +16,11 @@ from erpcrm_orchestration.demo.shop_api import Shop
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.connection import ConnectorEntity
 from erpcrm_orchestration.domain.received import Received
-from tests.integrated_company import IntegratedCompany, at_shop, shop_company
+from tests.integrated_company import SIGNED, IntegratedCompany, at_shop, order_at, shop_company
 from tests.postgres.test_tables_and_files import connect, put
 from tests.webhook_receiver import Receiver, running_receiver
 
 SECRET = "whsec_of_the_tests"  # noqa: S105 - of the simulated shop
-WEBHOOKS = '    webhook_secret: "${env:SHOP_WEBHOOK}"\n'
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def shop(clock: FixedClock) -> Shop:
 @pytest.fixture
 def company(engine: sa.Engine, clock: FixedClock, shop: Shop) -> Iterator[IntegratedCompany]:
     """Dossier 998 with the shop connected, which signs its webhooks."""
-    with shop_company(engine, clock, shop, WEBHOOKS) as made:
+    with shop_company(engine, clock, shop, SIGNED) as made:
         made.environment["SHOP_WEBHOOK"] = SECRET
         yield made
 
@@ -47,7 +46,7 @@ def receiver(company: IntegratedCompany) -> Iterator[Receiver]:
 
 def at(order: Json, second: int, **changes: object) -> bytes:
     """Return an order as the shop sends it, as it was at a second of 12:00."""
-    return json.dumps({**order, **changes, "date_modified_gmt": f"2026-11-18T12:00:{second:02}"}).encode()
+    return order_at(order, second, **changes).payload.encode()
 
 
 def note(company: IntegratedCompany) -> str | None:

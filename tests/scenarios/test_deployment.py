@@ -37,7 +37,7 @@ from erpcrm_orchestration.store.engine import create_engine
 from erpcrm_orchestration.store.ledger import request_refresh
 from tests.board_house import signed_in
 from tests.company import Company
-from tests.integrated_company import SHOP_CREDENTIALS, IntegratedCompany
+from tests.integrated_company import SHOP_CREDENTIALS, SIGNED, IntegratedCompany
 from tests.mailbox import running_mailbox
 from tests.routine_company import RoutineCompany
 from tests.scenarios.deployed_company import (
@@ -355,7 +355,7 @@ def shop_with_webhooks(company: Company) -> Iterator[bytes]:
     order = shop.add_order([(shop.add_product("Lamp", "12.50")["id"], 1)])
     with WebServer(shop) as server:
         connected = IntegratedCompany(company.engine, company.clock)
-        connected.connect_shop(server.url, extra='    webhook_secret: "${env:SHOP_WEBHOOK}"\n')
+        connected.connect_shop(server.url, extra=SIGNED)
         yield shop.orders.entry(order["id"]).body
 
 

@@ -22,12 +22,11 @@ from erpcrm_orchestration.services.due import dossiers_due
 from erpcrm_orchestration.services.webhook import LARGEST_BYTES
 from erpcrm_orchestration.services.webhook_status import webhook_faults
 from erpcrm_orchestration.store.embedded import EmbeddedServer
-from tests.integrated_company import IntegratedCompany
+from tests.integrated_company import SIGNED, IntegratedCompany
 from tests.scenarios.running_deployment import ERPCRM, clean_environment, wait_for
 from tests.webhook_receiver import Receiver, running_receiver, send, signature
 
 SECRET = "whsec_canary_7731"  # noqa: S105 - looked for in answers
-EXTRA = '    webhook_secret: "${env:SHOP_WEBHOOK}"\n'
 TOPICS = [f"{what}.{event}" for what in ("order", "product", "customer") for event in ("created", "updated", "deleted")]
 
 
@@ -48,7 +47,7 @@ def company(engine: sa.Engine, clock: FixedClock, shop: Shop) -> Iterator[Integr
     made.dossier("340")
     with WebServer(shop) as server:
         made.connect_shop(server.url, "340")
-        made.connect_shop(server.url, extra=EXTRA)
+        made.connect_shop(server.url, extra=SIGNED)
         yield made
 
 
