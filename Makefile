@@ -41,7 +41,7 @@ test: $(STAMP) ## all tests, on real parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q
 
 crash: $(STAMP) ## the full numbers: kill rounds, seeds of the cursor, rights of twenty dossiers (ROUNDS=10000 SEED=1 for more and others)
-	CURSOR_SEEDS=200 ROUTINE_KILLS=60 RIGHTS_DOSSIERS=20 CRASH_ROUNDS=$(or $(ROUNDS),300) CRASH_SEED=$(or $(SEED),20261122) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q tests/scenarios/test_crash.py tests/scenarios/test_crash_second_half.py tests/scenarios/test_killed_first_load.py tests/scenarios/test_seeded_bugs.py tests/scenarios/test_database_faults.py tests/scenarios/test_routine_kills.py tests/postgres/test_cursor_seeds.py tests/board/test_rights.py
+	CURSOR_SEEDS=200 ROUTINE_KILLS=60 RIGHTS_DOSSIERS=20 CRASH_ROUNDS=$(or $(ROUNDS),300) CRASH_SEED=$(or $(SEED),20261122) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q tests/scenarios/test_crash.py tests/scenarios/test_crash_with_keys.py tests/scenarios/test_killed_first_load.py tests/scenarios/test_seeded_bugs.py tests/scenarios/test_database_faults.py tests/scenarios/test_routine_kills.py tests/postgres/test_cursor_seeds.py tests/board/test_rights.py
 
 bench: $(STAMP) ## the benchmarks, small (SIZE=full for the published size)
 	@$(BIN)/python -c 'import dlt, matplotlib' 2>/dev/null || if command -v uv >/dev/null 2>&1; then \

@@ -30,7 +30,7 @@ _database_numbers = itertools.count()
 LONGEST_FIRST = (
     "scenarios/test_deployment.py",
     "scenarios/test_crash.py",
-    "scenarios/test_crash_second_half.py",
+    "scenarios/test_crash_with_keys.py",
     "scenarios/test_celery_servers.py",
     "postgres/test_cursor_seeds.py",
     "board/test_accessibility.py",

@@ -170,6 +170,10 @@ class DeliveryAttempt:
         entity = ENTITIES[key.entity]
         with self.work.engine.begin() as connection:
             known = sent_to(connection, key, [record_id]).get(record_id)
+            if known and target.writing.update is None:
+                # Its creation waited, or was in doubt, and it came in from there meanwhile: nothing is left to tell.
+                self._leave(connection, "the system has the record")
+                return None
             if not self.item.in_doubt and (why := self._renew(connection, target, known)):
                 self._leave(connection, why)
                 return None

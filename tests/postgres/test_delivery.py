@@ -366,3 +366,24 @@ def test_a_line_is_told_in_the_unit_of_its_product_or_the_missing_pair_is_named(
         requeue(connection, "998", [dead["work_id"]], outbound.company.clock.now())
     outbound.rounds(1)
     assert [line["quantity"] for line in outbound.erp.orders[0]["lines"]] == [12]
+
+
+@pytest.mark.parametrize("fault", ["lost_answer", "500"])
+def test_a_record_that_came_in_before_its_creation_was_tried_again_is_there_and_not_given_up(
+    outbound: Systems, fault: str
+) -> None:
+    """The product's creation may have been carried out or not; the ERP takes no update of a product that it has."""
+    outbound.erp.faults.arm(fault, times=1, path="/api/v1/products", method="POST")
+    outbound.order()
+    outbound.rounds(1)
+    if fault == "500":
+        sku = outbound.company.rows("hub.product")[0]["sku"]
+        outbound.erp.add_product(sku, "Lamp", price="12.50")
+    outbound.patiently()
+    changes = outbound.company.rows("flow.work_item", system_code="erp")
+    assert {row["entity"]: (row["state"], row["last_error"]) for row in changes} == {
+        "customer": ("DONE", None),
+        "order": ("DONE", None),
+        "product": ("SUPERSEDED", "the system has the record"),
+    }
+    assert len(outbound.erp.records("products")) == len(outbound.erp.orders) == 1

@@ -54,6 +54,8 @@ NEEDED = ("customers", "products", "orders")
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "300"))
 """Rounds that are killed for every change; `make crash` kills as many as it is told."""
 SEED = int(os.environ.get("CRASH_SEED", "20261122"))
+MOST_LOST = 4
+"""After so many attempts no answer is lost: what is given up after the last one is meant to be, and not what is looked for."""
 LONGEST_LIFE_S = 0.4
 """Some of the rounds that are killed at a random instant come to their end before."""
 
@@ -152,10 +154,17 @@ class CrashHarness:
 
     def disturb(self) -> None:
         """Let an answer of the ERP be lost, or the shop be out of order, now and then."""
-        if self.chance.random() < 0.2:
+        lose = self.chance.random() < 0.2
+        if lose and not self.erp.faults.armed() and self._tried() < MOST_LOST:
             self.erp.faults.arm("lost_answer", times=1, path="/api/v1/", method="POST")
         if self.chance.random() < 0.1:
             self.shop.faults.arm("500", times=1, path="/wp-json/wc/v3/orders")
+
+    def _tried(self) -> int:
+        """Return how often the change was tried that needs most attempts."""
+        most = sa.text("SELECT coalesce(max(attempts), 0) FROM flow.work_item WHERE closed_at IS NULL")
+        with self.company.engine.connect() as connection:
+            return int(connection.scalar(most) or 0)
 
     def die(self, number: int, failpoints: Sequence[str]) -> None:
         """Start a round and end it: half of them at a failpoint, half at a random instant."""
@@ -195,6 +204,7 @@ class CrashHarness:
             found.doubled.append(f"the customer is {customers} in the ERP")
         found.doubled += self._told_twice()
         found.stale += self._went_back()
+        found.lost += self._given_up()
         return found
 
     def _stale(self, order: dict[str, object], header: object) -> list[str]:
@@ -216,6 +226,19 @@ class CrashHarness:
                 )
             )
             return [f"{row.source_id} went back to an older version" for row in rows]
+
+    def _given_up(self) -> list[str]:
+        """Return what was given up, or waits still, and why: no fault lasts so long that a person would be needed."""
+        with self.company.engine.connect() as connection:
+            rows = connection.execute(
+                sa.text(
+                    "SELECT entity, source_id AS record, state, coalesce(error, waiting_for) AS why FROM flow.inbox"
+                    " WHERE state IN ('NEW', 'WAITING', 'REJECTED', 'DEAD')"
+                    " UNION ALL SELECT entity, record_id::text, state, last_error FROM flow.work_item"
+                    " WHERE state IN ('QUEUED', 'LEASED', 'RETRY', 'DEAD', 'CONFLICT')"
+                )
+            )
+            return [f"{row.entity} {row.record} is {row.state}: {row.why}" for row in rows]
 
     def _told_twice(self) -> list[str]:
         """Return the orders that the shop was told to complete more often than was tried.

@@ -1,6 +1,6 @@
 """Killed rounds, with an ERP that can only be looked into: nothing is lost, nothing is doubled, nothing stays behind.
 
-Half of the rounds are here, the other half in test_crash_second_half, so that two processes share them.
+Half of the rounds are here, the other half in test_crash_with_keys, so that two processes share them.
 `make crash ROUNDS=10000` does it longer, with a seed of your own by SEED=...; the seed stands in the failure.
 """
 
