@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.access import Access
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.store.inbox import StreamKey
-from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, field_conflict, work_item
+from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, field_conflict, of_entity, work_item
 from erpcrm_orchestration.store.person import granted
 
 
@@ -111,9 +111,7 @@ def has_open_delivery(connection: sa.Connection, key: StreamKey, record_id: int)
     """True when a change of a record waits to be told to a system."""
     columns = work_item.c
     found = sa.exists().where(
-        columns.dossier_code == key.dossier_code,
-        columns.system_code == key.system_code,
-        columns.entity == key.entity,
+        of_entity(work_item, key),
         columns.record_id == record_id,
         columns.state.in_(["QUEUED", "LEASED", "RETRY"]),
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from erpcrm_orchestration.domain.correction import FIRST_HASH, Entry, Link, chained, changes_of
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.inbox import StreamKey, content_hash
-from erpcrm_orchestration.store.integration_schema import correction, cross_reference, inbox
+from erpcrm_orchestration.store.integration_schema import correction, cross_reference, inbox, of_entity
 from erpcrm_orchestration.store.schema import lease
 
 CHAIN_LOCK = 0x636F7272
@@ -94,9 +94,7 @@ def _supersede(connection: sa.Connection, stored: Stored, now: datetime) -> None
     connection.execute(
         sa.update(inbox)
         .where(
-            columns.dossier_code == stored.key.dossier_code,
-            columns.system_code == stored.key.system_code,
-            columns.entity == stored.key.entity,
+            of_entity(inbox, stored.key),
             columns.source_id == stored.source_id,
             sa.or_(columns.message_id == stored.message_id, older),
         )
@@ -111,9 +109,7 @@ def _point_to(connection: sa.Connection, stored: Stored, message_id: int) -> Non
     connection.execute(
         sa.update(cross_reference)
         .where(
-            head.dossier_code == stored.key.dossier_code,
-            head.system_code == stored.key.system_code,
-            head.entity == stored.key.entity,
+            of_entity(cross_reference, stored.key),
             head.external_id == stored.source_id,
         )
         .values(message_id=message_id, version_at=sa.func.coalesce(stored.version_at, head.version_at), **known)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.store.engine import load_sql
-from erpcrm_orchestration.store.integration_schema import cross_reference, inbox
+from erpcrm_orchestration.store.integration_schema import cross_reference, inbox, of_entity
 from erpcrm_orchestration.store.staging import copy_rows
 
 STAGED = ("position", "source_id", "version_at", "content_hash", "deleted", "payload", "fault")
@@ -164,19 +164,10 @@ def head_of(connection: sa.Connection, key: StreamKey, source_id: str) -> Head:
     columns = cross_reference.c
     found = connection.execute(
         sa.select(columns.message_id, columns.version_at, columns.content_hash).where(
-            *_of(key), columns.external_id == source_id
+            of_entity(cross_reference, key), columns.external_id == source_id
         )
     ).one_or_none()
     return Head(found.message_id, found.version_at, found.content_hash == TOMBSTONE) if found else Head()
-
-
-def _of(key: StreamKey) -> tuple[sa.ColumnElement[bool], ...]:
-    columns = cross_reference.c
-    return (
-        columns.dossier_code == key.dossier_code,
-        columns.system_code == key.system_code,
-        columns.entity == key.entity,
-    )
 
 
 def claim(connection: sa.Connection, dossier_code: str, system_code: str, entity: str, limit: int) -> list[Message]:
@@ -332,7 +323,7 @@ def known_ids(connection: sa.Connection, key: StreamKey) -> list[str]:
     return list(
         connection.scalars(
             sa.select(columns.external_id).where(
-                *_of(key), columns.content_hash.is_not(None), columns.content_hash != TOMBSTONE
+                of_entity(cross_reference, key), columns.content_hash.is_not(None), columns.content_hash != TOMBSTONE
             )
         )
     )
@@ -342,7 +333,11 @@ def refused_ids(connection: sa.Connection, key: StreamKey) -> set[str]:
     """Return the ids of which texts were refused when they came, and nothing that is not deleted stands."""
     columns = cross_reference.c
     stands = sa.and_(columns.content_hash.is_not(None), columns.content_hash != TOMBSTONE)
-    return set(connection.scalars(sa.select(columns.external_id).where(*_of(key), ~stands, columns.refused_hash.is_not(None))))
+    return set(
+        connection.scalars(
+            sa.select(columns.external_id).where(of_entity(cross_reference, key), ~stands, columns.refused_hash.is_not(None))
+        )
+    )
 
 
 def withdraw_refused(

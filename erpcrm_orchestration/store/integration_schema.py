@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -248,6 +250,28 @@ correction = sa.Table(
 )
 """Who corrected or relaunched which message or dataset and why. Each row's hash covers the one before: what is removed is
 missed. `message_id` is 0 where no message is meant."""
+
+
+class OfEntity(Protocol):
+    """What names one kind of record of one system of one dossier."""
+
+    @property
+    def dossier_code(self) -> str: ...
+    @property
+    def system_code(self) -> str: ...
+    @property
+    def entity(self) -> str: ...
+
+
+def of_entity(table: sa.Table, place: OfEntity) -> sa.ColumnElement[bool]:
+    """Return that a row of inbox, work_item, field_conflict or cross_reference is of this kind, system and dossier."""
+    columns = table.c
+    return sa.and_(
+        columns.dossier_code == place.dossier_code,
+        columns.system_code == place.system_code,
+        columns.entity == place.entity,
+    )
+
 
 __all__ = [
     "RECORD_ID",

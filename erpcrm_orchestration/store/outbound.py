@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.store.engine import load_sql
 from erpcrm_orchestration.store.inbox import StreamKey
-from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, inbox, work_item
+from erpcrm_orchestration.store.integration_schema import cross_reference, entity_table, inbox, of_entity, work_item
 from erpcrm_orchestration.store.work import of_known_record
 
 
@@ -47,9 +47,7 @@ def sent_to(connection: sa.Connection, key: StreamKey, record_ids: Collection[in
     )
     rows = connection.execute(
         sa.select(columns.record_id, columns.external_id, columns.sent_hash, is_open.label("is_open")).where(
-            columns.dossier_code == key.dossier_code,
-            columns.system_code == key.system_code,
-            columns.entity == key.entity,
+            of_entity(cross_reference, key),
             columns.record_id == sa.any_(sa.literal(sorted(record_ids), sa.ARRAY(sa.BigInteger))),
         )
     )
@@ -109,9 +107,7 @@ def record_sent(
     connection.execute(
         sa.update(inbox)
         .where(
-            inbox.c.dossier_code == key.dossier_code,
-            inbox.c.system_code == key.system_code,
-            inbox.c.entity == key.entity,
+            of_entity(inbox, key),
             inbox.c.source_id == external_id,
             inbox.c.state == "IGNORED",
             inbox.c.message_id == _newest(key, external_id),
@@ -133,9 +129,7 @@ def _newest(key: StreamKey, external_id: str) -> sa.ScalarSelect[int | None]:
     return (
         sa.select(columns.message_id)
         .where(
-            columns.dossier_code == key.dossier_code,
-            columns.system_code == key.system_code,
-            columns.entity == key.entity,
+            of_entity(cross_reference, key),
             columns.external_id == external_id,
         )
         .scalar_subquery()
@@ -157,9 +151,7 @@ def undecided(connection: sa.Connection, key: StreamKey) -> bool:
         connection.scalar(
             sa.select(
                 sa.exists().where(
-                    columns.dossier_code == key.dossier_code,
-                    columns.system_code == key.system_code,
-                    columns.entity == key.entity,
+                    of_entity(work_item, key),
                     columns.event == "outbound",
                     ~sa.exists().where(of_known_record()),
                     sa.or_(columns.state == "LEASED", sa.and_(columns.state.in_(["RETRY", "QUEUED"]), columns.in_doubt)),

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from erpcrm_orchestration.domain.entity import ADDRESS_FIELDS, Entity
 from erpcrm_orchestration.store.engine import load_sql
-from erpcrm_orchestration.store.integration_schema import address, cross_reference, entity_table, field_conflict
+from erpcrm_orchestration.store.integration_schema import address, cross_reference, entity_table, field_conflict, of_entity
 
 CHANGED_THERE = "changed there"
 """Stands in the echo ledger for a hash: the system was told of the record and then changed what it was told."""
@@ -62,7 +62,7 @@ def load_bases(connection: sa.Connection, place: Place, source_ids: Collection[s
     columns = cross_reference.c
     rows = connection.execute(
         sa.select(columns.external_id, columns.base).where(
-            *_of(place),
+            of_entity(cross_reference, place),
             columns.base.is_not(None),
             columns.external_id == sa.any_(sa.literal(sorted(source_ids), sa.ARRAY(sa.Text))),
         )
@@ -76,7 +76,11 @@ def only_linked(connection: sa.Connection, place: Place, source_ids: Collection[
         return set()
     columns = cross_reference.c
     ids = columns.external_id == sa.any_(sa.literal(sorted(source_ids), sa.ARRAY(sa.Text)))
-    return set(connection.scalars(sa.select(columns.external_id).where(*_of(place), ids, columns.sent_at.is_(None))))
+    return set(
+        connection.scalars(
+            sa.select(columns.external_id).where(of_entity(cross_reference, place), ids, columns.sent_at.is_(None))
+        )
+    )
 
 
 def keep_bases(connection: sa.Connection, place: Place, bases: Mapping[str, Mapping[str, Any]]) -> None:
@@ -97,9 +101,7 @@ def open_conflicts(connection: sa.Connection, place: Place, record_ids: Collecti
     columns = field_conflict.c
     rows = connection.execute(
         sa.select(columns.record_id, columns.field).where(
-            columns.dossier_code == place.dossier_code,
-            columns.system_code == place.system_code,
-            columns.entity == place.entity,
+            of_entity(field_conflict, place),
             columns.record_id == sa.any_(sa.literal(sorted(record_ids), sa.ARRAY(sa.BigInteger))),
             columns.closed_at.is_(None),
         )
@@ -114,9 +116,7 @@ def settle_conflicts(connection: sa.Connection, place: Place, settled: Collectio
         connection.execute(
             sa.update(field_conflict)
             .where(
-                columns.dossier_code == place.dossier_code,
-                columns.system_code == place.system_code,
-                columns.entity == place.entity,
+                of_entity(field_conflict, place),
                 sa.tuple_(columns.record_id, columns.field).in_(list(settled)),
                 columns.closed_at.is_(None),
             )
@@ -156,7 +156,9 @@ def forget_sent(connection: sa.Connection, place: Place, record_ids: Collection[
     if record_ids:
         columns = cross_reference.c
         connection.execute(
-            sa.update(cross_reference).where(*_of(place), columns.record_id.in_(record_ids)).values(sent_hash=None)
+            sa.update(cross_reference)
+            .where(of_entity(cross_reference, place), columns.record_id.in_(record_ids))
+            .values(sent_hash=None)
         )
 
 
@@ -166,18 +168,9 @@ def note_changed_there(connection: sa.Connection, place: Place, record_ids: Coll
         columns = cross_reference.c
         connection.execute(
             sa.update(cross_reference)
-            .where(*_of(place), columns.record_id.in_(record_ids), columns.sent_hash.is_not(None))
+            .where(of_entity(cross_reference, place), columns.record_id.in_(record_ids), columns.sent_hash.is_not(None))
             .values(sent_hash=CHANGED_THERE)
         )
-
-
-def _of(place: Place) -> tuple[sa.ColumnElement[bool], ...]:
-    columns = cross_reference.c
-    return (
-        columns.dossier_code == place.dossier_code,
-        columns.system_code == place.system_code,
-        columns.entity == place.entity,
-    )
 
 
 def _plain(place: Place) -> dict[str, Any]:

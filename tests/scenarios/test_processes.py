@@ -36,11 +36,17 @@ time.sleep(100)
 """
 
 
-def wait_until(look: Callable[[], bool]) -> None:
+def wait_until(look: Callable[[], bool], found: Callable[[], str] = str) -> None:
+    """Wait at most 20 seconds; `found` says what is there instead."""
     limit = time.monotonic() + 20
     while not look():
-        assert time.monotonic() < limit
+        assert time.monotonic() < limit, found()
         time.sleep(0.01)
+
+
+def of_kernel(pid: int) -> str:
+    """Return what the kernel says of a process: its name, state, parent and signals."""
+    return Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -122,5 +128,5 @@ def test_F35_what_was_started_ends_also_when_the_starter_is_killed(tmp_path: Pat
         sleeper = int(told.read_text(encoding="utf-8"))
         assert is_alive(sleeper)
         holder.kill()
-        wait_until(lambda: not is_alive(sleeper))
+        wait_until(lambda: not is_alive(sleeper), lambda: of_kernel(sleeper))
     assert holder.returncode == -signal.SIGKILL
