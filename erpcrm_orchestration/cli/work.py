@@ -1,4 +1,4 @@
-"""`erpcrm work`: requests of ours, fetches and deliveries. See what is not done and why, put back what was given up."""
+"""`erpcrm work`: requests of ours, fetches and deliveries. See what is not done and why, put back or drop it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from erpcrm_orchestration.cli.session import actor, open_database
 from erpcrm_orchestration.domain.clock import SystemClock
 from erpcrm_orchestration.domain.work import WorkState
 from erpcrm_orchestration.services.inbox_correction import Author
-from erpcrm_orchestration.services.worklist import requeue
+from erpcrm_orchestration.services.worklist import drop, requeue
 from erpcrm_orchestration.store.dossier import require_code
 from erpcrm_orchestration.store.worklist import list_work
 
-app = typer.Typer(help="Requests of ours to the systems: list, requeue.")
+app = typer.Typer(help="Requests of ours to the systems: list, requeue, drop.")
 
 COLUMNS = (
     "work_id", "dossier_code", "connection_code", "event", "stream", "source_id", "record_id", "state", "urgent", "attempts",
@@ -59,6 +59,9 @@ def requeue_command(
     numbers: Annotated[list[int], typer.Argument(metavar="WORK...", help="Numbers of work items.")],
     dossier: Annotated[str, typer.Option(metavar="CODE", help="Their dossier.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept in the audit trail.")],
+    not_done: Annotated[
+        bool, typer.Option("--not-done", help="You looked: the system did not carry them out. They are sent without looking.")
+    ] = False,
 ) -> None:
     """Put requests back that were given up: their attempts begin anew with the next round.
 
@@ -67,5 +70,23 @@ def requeue_command(
     with open_database() as engine:
         with engine.connect() as connection:
             require_code(connection, dossier)
-        done = requeue(engine, dossier, set(numbers), Author(actor(), reason), clock=SystemClock())
+        author = Author(actor(), reason)
+        done = requeue(engine, dossier, set(numbers), author, clock=SystemClock(), not_done=not_done)
     typer.echo(f"{done} put back; the next round tries them")
+
+
+@app.command("drop")
+def drop_command(
+    numbers: Annotated[list[int], typer.Argument(metavar="WORK...", help="Numbers of work items.")],
+    dossier: Annotated[str, typer.Option(metavar="CODE", help="Their dossier.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit trail.")],
+) -> None:
+    """Leave undone what was given up or what a system forbids: nothing is sent, and later changes of the record go on.
+
+    Example: erpcrm work drop 14 --dossier 998 --reason "the order was cancelled by telephone"
+    """
+    with open_database() as engine:
+        with engine.connect() as connection:
+            require_code(connection, dossier)
+        done = drop(engine, dossier, set(numbers), Author(actor(), reason), clock=SystemClock())
+    typer.echo(f"{done} dropped")

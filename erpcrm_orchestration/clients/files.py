@@ -73,6 +73,11 @@ class FilesClient(ClientFrame):
         where = f"{self.where} {change.entity.name}"
         raise PermanentFailure("E-SRC-053", where, "a folder is not written", "leave `write` out of the connector")
 
+    def look(self, change: Change) -> str | None:
+        """Refuse: nothing is ever created here."""
+        self.write(change)
+        return None
+
     def _records(self, entity: ConnectorEntity, reading: Reading) -> Iterator[Received]:
         where = f"{self.where} {entity.name}"
         seen: set[tuple[str, object]] = set()

@@ -57,10 +57,20 @@ class WriterFrame(ABC):
 
     def write(self, change: Change) -> Written:
         """Create or update; raise UnknownOutcome when it was sent and its answer was lost, or the SourceError of a refusal."""
-        values = {**told(self._writing, change.values), "key": change.idempotency_key, "id": self._id(change)}
+        values = self._values(change)
         if change.external_id is None:
             return self._create(self._required(self._writing.create, "create"), change, values)
         return self._update(self._required(self._writing.update, "update"), change, values)
+
+    def look(self, change: Change) -> str | None:
+        """Return the id of the record that an earlier attempt to create it made, None when there is none."""
+        return self._sought(self._values(change))
+
+    def _values(self, change: Change) -> dict[str, object]:
+        return {**told(self._writing, change.values), "key": change.idempotency_key, "id": self._id(change)}
+
+    @abstractmethod
+    def _sought(self, values: Mapping[str, object]) -> str | None: ...
 
     @abstractmethod
     def _create(self, call: Call, change: Change, values: Mapping[str, object]) -> Written: ...
@@ -87,13 +97,14 @@ class WriterFrame(ABC):
     def _blind(self) -> PermanentFailure:
         """Return what a doubtful create is that nothing can be known of."""
         found = "an earlier attempt may have created it, and there is no way to look"
-        return PermanentFailure("E-SRC-057", self._where, found, "look in the system, then settle it by hand")
+        remedy = "look in the system; if it is not there: erpcrm work requeue WORK --dossier CODE --not-done --reason '...'"
+        return PermanentFailure("E-SRC-057", self._where, found, remedy)
 
 
 def several(where: str, count: str) -> PermanentFailure:
     """Return what it is when a look finds more than one record."""
     found = f"{count} where one is looked for"
-    return PermanentFailure("E-SRC-057", where, found, "make `find` of the connector exact, or settle it by hand")
+    return PermanentFailure("E-SRC-057", where, found, "make `find` of the connector exact, or make one of them")
 
 
 def told(writing: Writing, ours: Mapping[str, object]) -> dict[str, object]:

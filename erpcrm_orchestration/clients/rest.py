@@ -57,7 +57,14 @@ class RestClient(ClientFrame):
 
     def write(self, change: Change) -> Written:
         """Carry out a change once; raise UnknownOutcome when it was sent and its answer was lost."""
-        return Writer(self._session, self._writing(change.entity), self._at(change.entity)).write(change)
+        return self._writer(change).write(change)
+
+    def look(self, change: Change) -> str | None:
+        """Return the id of the record that an earlier attempt to create it made, None when there is none."""
+        return self._writer(change).look(change)
+
+    def _writer(self, change: Change) -> Writer:
+        return Writer(self._session, self._writing(change.entity), self._at(change.entity))
 
     def _told(self, answer: Answer) -> SourceError | None:
         """Return the failure that the body tells of; a body that is refused for a bad value tells of none."""

@@ -79,6 +79,20 @@ def filled_path(path: str, values: Mapping[str, object], where: str) -> str:
     return PLACE.sub(quoted, path)
 
 
+def lacks_value(call: Call, values: Mapping[str, object]) -> bool:
+    """True when a place of the query or the body has no value: the call would ask for something else, or for everything."""
+    places = [*call.query.values(), *_texts_in(call.variables if call.graphql else call.body)]
+    return any(_filled_text(one, values) in (*_LEFT_OUT, "") for one in places if PLACE.search(one))
+
+
+def _texts_in(template: object) -> list[str]:
+    if isinstance(template, Mapping):
+        return [text for one in template.values() for text in _texts_in(one)]
+    if isinstance(template, list | tuple):
+        return [text for one in template for text in _texts_in(one)]
+    return [template] if isinstance(template, str) else []
+
+
 def texts(templates: Mapping[str, str], values: Mapping[str, object]) -> dict[str, str]:
     """Return query parameters or headers as texts, without those that have no value."""
     found = {name: filled(template, values) for name, template in templates.items()}

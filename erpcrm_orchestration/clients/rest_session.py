@@ -25,7 +25,9 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10
 """A system that wishes for a longer pause is left to the queue, which holds no connection meanwhile."""
 REFUSED_CODES = frozenset({"UNAUTHENTICATED", "FORBIDDEN", "UNAUTHORIZED", "ACCESS_DENIED"})
-PASSING_CODES = frozenset({"THROTTLED", "RATE_LIMITED", "TIMEOUT", "INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE"})
+PASSING_CODES = frozenset({"THROTTLED", "RATE_LIMITED", "SERVICE_UNAVAILABLE"})
+UNDECIDED_CODES = frozenset({"TIMEOUT", "INTERNAL_SERVER_ERROR"})
+"""What was asked for may have been done nevertheless."""
 
 T = TypeVar("T")
 
@@ -146,6 +148,8 @@ class RestSession:
         told = self._http.masked(f"the answer tells of an error: {shown(found, 120)}")
         if code in REFUSED_CODES:
             return CredentialsRefused("E-SRC-049", answer.where, told, "correct the credentials of the connection")
+        if code in UNDECIDED_CODES:
+            return AnswerLost("E-SRC-050", answer.where, told, "it is tried again")
         if code in PASSING_CODES:
             return TransientFailure("E-SRC-050", answer.where, told, "it is tried again")
         return PermanentFailure("E-SRC-050", answer.where, told, "correct the connector or what is sent")

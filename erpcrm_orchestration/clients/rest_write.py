@@ -1,7 +1,8 @@
 """Writes a change to a system so that it happens once: looks before a second attempt, and says when it cannot know.
 
-A create that was sent and whose answer was lost (no answer, a cut answer, 500, 502, 504 or an answer that is no JSON) is
-an UnknownOutcome: the next attempt comes as `doubtful` and looks first. 408, 425, 429 and 503 say that nothing happened.
+A create that was sent and whose answer was lost (no answer, a cut one, one that is no JSON, a status of 500 or more that does
+not say that nothing happened) is an UnknownOutcome: the next attempt comes as `doubtful` and looks first. 408, 425, 429, 501,
+503 and 505 say that nothing happened.
 An update sets values, so that doing it again has no second effect.
 """
 
@@ -14,7 +15,7 @@ from erpcrm_orchestration.clients.frame import WriterFrame, several
 from erpcrm_orchestration.clients.http import Answer, AnswerLost, Request, require_json
 from erpcrm_orchestration.clients.json_page import Slices
 from erpcrm_orchestration.clients.rest_record import identity
-from erpcrm_orchestration.clients.rest_request import filled, text
+from erpcrm_orchestration.clients.rest_request import filled, lacks_value, text
 from erpcrm_orchestration.clients.rest_session import RestSession, parsed
 from erpcrm_orchestration.domain.connection import Call, Writing
 from erpcrm_orchestration.domain.errors import InputError, PermanentFailure, SourceError, TransientFailure
@@ -23,7 +24,8 @@ from erpcrm_orchestration.domain.received import Change, UnknownOutcome, Written
 from erpcrm_orchestration.domain.strict_json import loads
 from erpcrm_orchestration.domain.values import shown
 
-UNDECIDED = frozenset({500, 502, 504})
+NOTHING_HAPPENED = frozenset({501, 503, 505})
+"""The statuses of 500 or more that are sent before anything is done; those of gateways, 520 to 530 too, are not."""
 BESIDE_CONFLICT = frozenset({409, 412})
 
 
@@ -35,16 +37,14 @@ class Writer(WriterFrame):
         self._session = session
 
     def _create(self, call: Call, change: Change, values: Mapping[str, object]) -> Written:
-        if change.doubtful:
-            found = self._look(values)
+        if change.doubtful and (self._can_look(values) or self._writing.idempotency_header is None):
+            found = self._sought(values)
             if found is not None:
-                return Written(found[0], found=True)
-            if self._writing.find is None and self._writing.idempotency_header is None:
-                raise self._blind()
+                return Written(found, found=True)
         answer = self._sent(call, change, values)
         if answer.status == 409:
             return self._existing(answer, call, change, values)
-        if answer.status in UNDECIDED:
+        if answer.status >= 500 and answer.status not in NOTHING_HAPPENED:
             raise UnknownOutcome(self._failure(answer))
         body = self._accepted(answer)
         try:
@@ -81,7 +81,7 @@ class Writer(WriterFrame):
         """Return the body of an answer of success; raise what the status or an error in the body stands for."""
         failure = self._session.failure(answer)
         if failure is not None:
-            raise failure
+            raise failure.as_refusal()
         if not answer.body.strip():
             return {}
         try:
@@ -89,27 +89,39 @@ class Writer(WriterFrame):
         except SourceError as unread:
             raise UnknownOutcome(unread) from None
         told = self._session.error_in(answer)
+        if isinstance(told, AnswerLost):
+            raise UnknownOutcome(told)
         if told is not None:
-            raise told
+            raise told.as_refusal()
         return body if isinstance(body, dict) else {}
 
     def _existing(self, answer: Answer, call: Call, change: Change, values: Mapping[str, object]) -> Written:
         """Return what a 409 means: it is there already and equal, it is there and differs, or another request is at work."""
-        found = self._look(values)
+        found = self._look(values) if self._can_look(values) else None
         if found is not None:
             differs = _difference(filled(call.body, self._all(values)), found[1])
             return Written(found[0], conflict=differs, found=True)
         failure = self._failure(answer)
         if change.doubtful:
             raise _still_at_work(failure)
-        raise failure
+        raise failure.as_refusal()
 
     def _without_id(self, answer: Answer, values: Mapping[str, object]) -> Written:
-        found = self._look(values)
+        found = self._look(values) if self._can_look(values) else None
         if found is not None:
             return Written(found[0])
         told = f"created, but no id at {self._writing.created_id}"
         raise UnknownOutcome(PermanentFailure("E-SRC-056", answer.where, told, "correct created_id of the connector"))
+
+    def _can_look(self, values: Mapping[str, object]) -> bool:
+        """False without `find`, and when one of its places has no value: it would find the records of others."""
+        return self._writing.find is not None and not lacks_value(self._writing.find, self._all(values))
+
+    def _sought(self, values: Mapping[str, object]) -> str | None:
+        if not self._can_look(values):
+            raise self._blind()
+        found = self._look(values)
+        return found[0] if found is not None else None
 
     def _look(self, values: Mapping[str, object]) -> tuple[str, object] | None:
         """Return the id and content of the record that an earlier attempt made, None when there is none."""

@@ -75,6 +75,11 @@ class SqlClient(ClientFrame):
         where = f"{self.where} {change.entity.name}"
         raise PermanentFailure("E-SRC-053", where, "a database is not written", "leave `write` out of the connector")
 
+    def look(self, change: Change) -> str | None:
+        """Refuse: nothing is ever created here."""
+        self.write(change)
+        return None
+
     @property
     def dossier(self) -> tuple[str, ...]:
         """The dossier of the connection: what `{dossier}` in the value of a column stands for."""

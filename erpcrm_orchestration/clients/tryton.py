@@ -78,7 +78,14 @@ class TrytonClient(ClientFrame):
 
     def write(self, change: Change) -> Written:
         """Carry out a change once; raise UnknownOutcome when it was sent and its answer was lost."""
-        return TrytonWriter(self._session, self._writing(change.entity), self._at(change.entity)).write(change)
+        return self._writer(change).write(change)
+
+    def look(self, change: Change) -> str | None:
+        """Return the id of the record that an earlier attempt to create it made, None when there is none."""
+        return self._writer(change).look(change)
+
+    def _writer(self, change: Change) -> TrytonWriter:
+        return TrytonWriter(self._session, self._writing(change.entity), self._at(change.entity))
 
     def _lists(self, reading: Reading) -> tuple[str, ...]:
         """Return the dotted prefixes of the fields that are lists of rows which belong to the record."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import quote
 
-from erpcrm_orchestration.clients.http import Answer, Request
+from erpcrm_orchestration.clients.http import Answer, AnswerLost, Request
 from erpcrm_orchestration.clients.rest_request import encoded
 from erpcrm_orchestration.clients.rest_session import RestSession, Surroundings, parsed
 from erpcrm_orchestration.domain.connection import Auth, Connection, Connector
@@ -24,6 +24,10 @@ LOGINS = 3
 """A server that has just started may answer the first login with 404."""
 
 T = TypeVar("T")
+
+
+class Unreadable(PermanentFailure):
+    """The answer is no JSON: it is not the server's own, and does not tell whether the call was carried out."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,11 @@ class TrytonSession:
     def _result(self, answer: Answer) -> object:
         failure = self._rest.failure(answer)
         if failure is not None:
-            raise failure
-        content = _mapping(parsed(answer))
+            raise _lost(failure) if answer.status >= 500 and answer.status != 503 else failure
+        try:
+            content = _mapping(parsed(answer))
+        except PermanentFailure as unread:
+            raise Unreadable(unread.code, unread.where, unread.found, unread.remedy) from None
         if content.get("error"):
             raise told(content["error"], answer.where)
         if "result" not in content:
@@ -141,6 +148,11 @@ def told(error: object, where: str) -> SourceError:
     if str(name) in PASSING:
         return TransientFailure("E-SRC-050", where, found, "it is tried again")
     return PermanentFailure("E-SRC-050", where, found, "correct the connector or what is sent")
+
+
+def _lost(failure: SourceError) -> AnswerLost:
+    """Return the failure of an answer that does not tell whether the call was carried out, such as a gateway's."""
+    return AnswerLost(failure.code, failure.where, failure.found, "it is tried again")
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -15,9 +15,9 @@ from erpcrm_orchestration.clients.frame import WriterFrame, several
 from erpcrm_orchestration.clients.http import AnswerLost
 from erpcrm_orchestration.clients.rest_request import filled
 from erpcrm_orchestration.clients.tryton_json import as_field, plain, typed
-from erpcrm_orchestration.clients.tryton_rpc import TrytonSession
+from erpcrm_orchestration.clients.tryton_rpc import TrytonSession, Unreadable
 from erpcrm_orchestration.domain.connection import Call, Writing
-from erpcrm_orchestration.domain.errors import PermanentFailure
+from erpcrm_orchestration.domain.errors import PermanentFailure, SourceError
 from erpcrm_orchestration.domain.json_path import ABSENT, at
 from erpcrm_orchestration.domain.received import Change, UnknownOutcome, Written
 from erpcrm_orchestration.domain.values import shown
@@ -34,7 +34,7 @@ class TrytonWriter(WriterFrame):
 
     def _create(self, call: Call, change: Change, values: Mapping[str, object]) -> Written:
         if change.doubtful:
-            found = self._look(values)
+            found = self._sought(values)
             if found is not None:
                 return Written(found, found=True)
         result = self._sent(call, values, {})
@@ -61,8 +61,10 @@ class TrytonWriter(WriterFrame):
         self._session.begin()
         try:
             return self._session.model(model, method, arguments, context).value
-        except AnswerLost as lost:
+        except (AnswerLost, Unreadable) as lost:
             raise UnknownOutcome(lost) from None
+        except SourceError as failure:
+            raise failure.as_refusal() from None
 
     def _arguments(self, call: Call, model: str, method: str, values: Mapping[str, object]) -> list[object]:
         content = ABSENT if call.body is None else filled(call.body, values)
@@ -115,7 +117,7 @@ class TrytonWriter(WriterFrame):
             return [self._part(relation, one) for one in part]
         return self._record(relation, part) if isinstance(part, Mapping) else int(str(part))
 
-    def _look(self, values: Mapping[str, object]) -> str | None:
+    def _sought(self, values: Mapping[str, object]) -> str | None:
         """Return the id of the record that an earlier attempt made, None when there is none."""
         call = self._writing.find
         if call is None:
@@ -150,7 +152,9 @@ class TrytonWriter(WriterFrame):
         if number is None:
             return None
         if not (number.isascii() and number.isdigit()):
-            raise PermanentFailure("E-SRC-016", self._where, f"{shown(number)} is no id of Tryton", "settle it by hand")
+            raise PermanentFailure(
+                "E-SRC-016", self._where, f"{shown(number)} is no id of Tryton", "correct the link or drop the change"
+            )
         return int(number)
 
 

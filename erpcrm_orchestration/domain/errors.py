@@ -16,7 +16,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ErpcrmError(Exception):
@@ -39,9 +39,18 @@ class InputError(ErpcrmError):
 
 
 class SourceError(ErpcrmError):
-    """A system outside does not answer as it should."""
+    """A system outside does not answer as it should.
+
+    `is_refusal`: it is the system's answer to a change, which was therefore not carried out, and will not be.
+    """
 
     exit_code = 3
+    is_refusal = False
+
+    def as_refusal(self) -> Self:
+        """Return it as the answer to a change, unless another attempt may meet another answer."""
+        self.is_refusal = not isinstance(self, TransientFailure | CredentialsRefused)
+        return self
 
 
 class TransientFailure(SourceError):

@@ -1,4 +1,4 @@
-"""How the inbox of an entity stands in a dossier, and the healthy facts that are checked of it.
+"""How the inbox of an entity and its changes for other systems stand in a dossier, and the healthy facts of both.
 
 A check's name is its runbook page (docs/runbooks/<name>.md).
 """
@@ -19,7 +19,8 @@ class InboxHealth:
     """`open` messages are NEW or WAITING, the oldest received at `oldest_at`. `warned`: integrated with a warning.
 
     `rivals`: refused because other content came with the same version. `drift`: fields that nobody mapped or accepted.
-    `conflicts`: fields that two systems changed and nobody decided.
+    `conflicts`: fields that two systems changed and nobody decided. Of the changes for other systems, `undelivered` are open,
+    the oldest planned at `planned_at`; `given_up` are DEAD, and `forbidden` are the newest of their records and in CONFLICT.
     """
 
     dossier_code: str
@@ -35,6 +36,11 @@ class InboxHealth:
     sample: str | None = None
     drift: str | None = None
     conflicts: int = 0
+    undelivered: int = 0
+    planned_at: datetime | None = None
+    given_up: int = 0
+    forbidden: int = 0
+    delivery_sample: str | None = None
     rows: int | None = None
 
 
@@ -61,6 +67,14 @@ def _are_not_refused(health: InboxHealth, now: datetime) -> Verdict:
     return Verdict(refused == 0, "ERROR" if health.dead else "WARN", dict(details))
 
 
+def _are_delivered(health: InboxHealth, now: datetime) -> Verdict:
+    age = now - health.planned_at if health.planned_at else timedelta(0)
+    counts = {"open": health.undelivered, "given_up": health.given_up, "forbidden": health.forbidden}
+    is_well = not (health.given_up or health.forbidden) and age <= OLDEST_ALLOWED
+    details = {**counts, "oldest_s": int(age.total_seconds()), "sample": health.delivery_sample}
+    return Verdict(is_well, "ERROR" if health.given_up else "WARN", dict(details))
+
+
 def _keep_their_contract(health: InboxHealth, now: datetime) -> Verdict:
     unknown = health.warned - health.totals_differ
     details = {"unknown_words": unknown, "same_version_different_content": health.rivals, "new_fields": health.drift}
@@ -85,6 +99,13 @@ INBOX_CHECKS: tuple[InboxCheck, ...] = (
         "List them: erpcrm inbox list --dossier CODE --state REJECTED; then erpcrm inbox fix or erpcrm inbox relaunch. "
         "Conflicts: erpcrm conflicts list --dossier CODE.",
         _are_not_refused,
+    ),
+    InboxCheck(
+        "changes_are_delivered",
+        "Every change was told to the other systems: none was given up or forbidden, or waits for more than five minutes.",
+        "List them: erpcrm work list --dossier CODE --event outbound; then erpcrm work requeue, "
+        "or erpcrm work drop what is not to be told.",
+        _are_delivered,
     ),
     InboxCheck(
         "records_keep_their_contract",

@@ -99,6 +99,13 @@ class ConnectorClient(Protocol):
         """Return one record as it is now, None when the system does not have it."""
         ...
 
+    def look(self, change: Change) -> str | None:
+        """Return the id of the record that an earlier attempt to create it made, None when there is none.
+
+        Raises PermanentFailure E-SRC-057 when nothing says what to look for.
+        """
+        ...
+
     def write(self, change: Change) -> Written:
         """Carry out a change once; the same key again has no second effect."""
         ...

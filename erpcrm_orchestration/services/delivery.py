@@ -1,20 +1,20 @@
 """Changes to other systems: claimed, written, and closed with what the system answered; each once, however often tried.
 
-After a lost answer the next attempt looks before it creates. What a system forbids is a conflict for people.
+A change is in doubt from the moment before it is sent until its answer is known: only then the next attempt looks before it
+creates, and later changes of the record wait. What a system forbids is a conflict for people.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain.entity import ENTITIES, Child, Entity, Field, Kind
+from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.errors import (
     CredentialsRefused,
     ErpcrmError,
@@ -24,11 +24,11 @@ from erpcrm_orchestration.domain.errors import (
     TransientFailure,
 )
 from erpcrm_orchestration.domain.failpoint import failpoint
-from erpcrm_orchestration.domain.order_rules import unit_price
 from erpcrm_orchestration.domain.outbound import held_by_updates, told, values_hash
 from erpcrm_orchestration.domain.received import Change, ConnectorClient, UnknownOutcome, Written
 from erpcrm_orchestration.domain.work import LEASE_MARGIN_S, Outcome, WorkState, outcome_of_failure
 from erpcrm_orchestration.services.connectors import Connected
+from erpcrm_orchestration.services.delivery_content import Reference, references, with_their_ids
 from erpcrm_orchestration.services.outbound import Target, change_key, plan
 from erpcrm_orchestration.services.shared_fields import told_values
 from erpcrm_orchestration.services.work import Work
@@ -36,11 +36,11 @@ from erpcrm_orchestration.store import connection_state, inbox
 from erpcrm_orchestration.store.cross_reference import external_ids
 from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
-from erpcrm_orchestration.store.outbound import Sent, is_deleted, mark_in_doubt, record_sent, sent_to
+from erpcrm_orchestration.store.outbound import Sent, is_deleted, record_sent, sent_to
 from erpcrm_orchestration.store.records import load_records
 from erpcrm_orchestration.store.shared_fields import Place, keep_told
 from erpcrm_orchestration.store.units import load_ratios, product_units
-from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, renew_work
+from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, give_back, note_sending
 
 AT_ONCE = 20
 BASE_QUANTITY = "row.base_quantity"
@@ -50,9 +50,6 @@ REQUIRED = "work:"
 """Begins the cause of a change that another one, whose id follows, cannot do without."""
 PARENT_WAIT = timedelta(seconds=30)
 """A change whose parent was queued only now is tried again after this, and within the same pass when the parent is through."""
-
-Reference = tuple[str, int]
-"""Entity and our id."""
 
 
 @dataclass
@@ -70,20 +67,30 @@ def deliver_due(work: Work, one: Connected) -> Deliveries:
     """Write the changes that are due for one system, parents before what refers to them."""
     result = Deliveries()
     with closing(one.open(work.environment)) as client:
-        while batch := [item for item in _claim(work, one) if item.work_id not in result.waiting]:
-            for item in sorted(batch, key=lambda each: (list(ENTITIES).index(each.entity), each.work_id)):
-                failpoint("delivery.claimed")
-                if not DeliveryAttempt(work, one, client, item, result).run():
-                    return result
+        while batch := _claim(work, one, result.waiting):
+            if not _deliver(work, one, client, batch, result):
+                break
     return result
 
 
-def _claim(work: Work, one: Connected) -> Sequence[Item]:
+def _deliver(work: Work, one: Connected, client: ConnectorClient, batch: Sequence[Item], result: Deliveries) -> bool:
+    """Write a batch, and give back what is left of it when it ends early; False when the system has to be left alone."""
+    items = sorted(batch, key=lambda each: (list(ENTITIES).index(each.entity), each.work_id))
+    for number, item in enumerate(items, start=1):
+        failpoint("delivery.claimed")
+        if not DeliveryAttempt(work, one, client, item, result).run():
+            with work.engine.begin() as connection:
+                give_back(connection, one.connection.dossier, items[number:])
+            return False
+    return True
+
+
+def _claim(work: Work, one: Connected, but: Collection[int]) -> Sequence[Item]:
     now, of = work.clock.now(), one.connection
     until = now + timedelta(seconds=one.connector.timeout_s + LEASE_MARGIN_S)
     with work.engine.begin() as connection:
         work.fence(connection, of.dossier)
-        turn = Turn("outbound", [of.connection_code], now, until, AT_ONCE)
+        turn = Turn("outbound", [of.connection_code], now, until, AT_ONCE, but=but)
         return claim_work(connection, of.dossier, turn)
 
 
@@ -98,14 +105,15 @@ class DeliveryAttempt:
         """Return False when the system has to be left alone."""
         try:
             target = self._target()
+            if self.item.in_doubt and self._is_certain(target):
+                self.item = replace(self.item, in_doubt=False)
             prepared = self._prepared(target)
             if prepared is None:
                 return True
-            external_id, values, missing = prepared
+            change, missing = prepared
             if missing:
                 self._wait_for(missing)
                 return True
-            change = Change(target.stream, external_id, values, self.item.dedup_key, doubtful=self.item.in_doubt)
             written = self.client.write(change)
         except UnknownOutcome as lost:
             return self._failed(lost.failure, in_doubt=True)
@@ -118,15 +126,39 @@ class DeliveryAttempt:
             found = f"{type(unforeseen).__name__} while it was written"
             return self._failed(PermanentFailure("E-OUT-009", self._where(), found, "report it"), in_doubt=True)
         failpoint("delivery.written")
-        self._settle(target, written, external_id)
+        self._settle(target, written, change.external_id)
         failpoint("delivery.settled")
         return True
 
     def _target(self) -> Target:
         if self.stream is None or self.stream.write is None:
             where = f"{self.item.connection_code} {self.item.stream}"
-            raise PermanentFailure("E-OUT-001", where, "is not written any more", "drop the change or describe `write` again")
+            raise PermanentFailure(
+                "E-OUT-001", where, "is not written any more", "drop it (erpcrm work drop) or describe `write` again"
+            )
         return Target(self.one, self.stream, self.stream.write)
+
+    def _is_certain(self, target: Target) -> bool:
+        """True for a creation in doubt of which is known now what became of it: the record came in, or it is not there."""
+        key, record_id = target.key, self.item.record_id or 0
+        with self.work.engine.connect() as connection:
+            known = sent_to(connection, key, [record_id]).get(record_id)
+            ids = external_ids(connection, key.dossier_code, key.system_code, self._references)
+        if known:
+            return self.item.dedup_key == self._key(target, is_known=False)
+        if target.writing.find is None:
+            return False
+        values = with_their_ids(ENTITIES[key.entity], self.item.values, ids)
+        return self.client.look(Change(target.stream, None, values, self.item.dedup_key, doubtful=True)) is None
+
+    def _key(self, target: Target, *, is_known: bool) -> str:
+        """Return the idempotency key of the change: an update never has that of the creation before it."""
+        item = self.item
+        return change_key(target.key, item.record_id or 0, item.values_hash or "", item.cause, is_known=is_known)
+
+    @property
+    def _references(self) -> set[Reference]:
+        return set(references(ENTITIES[self.item.entity], self.item.values))
 
     def _renew(self, connection: sa.Connection, target: Target, known: Sent | None) -> str | None:
         """Take what the record is now in place of what it was when the change was queued; return why nothing is left to tell.
@@ -145,10 +177,7 @@ class DeliveryAttempt:
             return None
         if known and known.sent_hash == digest:
             return "the system was told since"
-        self.work.fence(connection, key.dossier_code)
-        change = change_key(key, record_id, digest, self.item.cause, is_known=known is not None)
-        self.item = replace(self.item, values=values, values_hash=digest, dedup_key=change)
-        renew_work(connection, key.dossier_code, self.item)
+        self.item = replace(self.item, values=values, values_hash=digest)
         return None
 
     @property
@@ -161,10 +190,10 @@ class DeliveryAttempt:
         self._close(connection, Outcome(WorkState.SUPERSEDED, self.work.clock.now(), why, counts=False))
         inbox.wake(connection, of.dossier, of.system, [f"{inbox.OF_DELIVERY}{self.item.entity}"])
 
-    def _prepared(self, target: Target) -> tuple[str | None, dict[str, Any], list[Reference]] | None:
-        """Return the system's id of the record, the values with its ids of what they refer to, and what it does not have.
+    def _prepared(self, target: Target) -> tuple[Change, list[Reference]] | None:
+        """Return what is to be sent, and what the system does not have of what it refers to: then it is not sent.
 
-        None when nothing is left to tell; the change is then closed.
+        None when nothing is left to tell, and the change is closed, or when another process has it.
         """
         key, record_id = target.key, self.item.record_id or 0
         entity = ENTITIES[key.entity]
@@ -177,13 +206,20 @@ class DeliveryAttempt:
             if not self.item.in_doubt and (why := self._renew(connection, target, known)):
                 self._leave(connection, why)
                 return None
-            wanted = set(_references(entity, self.item.values))
+            self.item = replace(self.item, dedup_key=self._key(target, is_known=known is not None))
+            wanted = self._references
             ids = external_ids(connection, key.dossier_code, key.system_code, wanted)
-        needed = wanted - ids.keys()
-        values = _with_their_ids(entity, self.item.values, ids)
-        if BASE_QUANTITY in str(target.writing):
-            self._count_in_base_units(values)
-        return known.external_id if known else None, values, self._creatable(needed) if known is None else []
+            values = with_their_ids(entity, self.item.values, ids)
+            if BASE_QUANTITY in str(target.writing):
+                self._count_in_base_units(values)
+            tells_references = known is None or "ref." in str(target.writing.update)
+            missing = self._creatable(wanted - ids.keys()) if tells_references else []
+            if not missing:
+                self.work.fence(connection, key.dossier_code)
+                if not note_sending(connection, key.dossier_code, self.item):
+                    return None
+        external_id = known.external_id if known else None
+        return Change(target.stream, external_id, values, self.item.dedup_key, doubtful=self.item.in_doubt), missing
 
     def _count_in_base_units(self, values: dict[str, Any]) -> None:
         """Give every line its quantity in the unit of its product; raise PermanentFailure for a ratio that nobody gave."""
@@ -233,61 +269,66 @@ class DeliveryAttempt:
                 self.result.waiting.discard(self.item.work_id)
             wait = now if queued else now + PARENT_WAIT
             error = f"waits for {', '.join(f'{name} {ours}' for name, ours in missing[:5])}"
-            self._close(connection, Outcome(WorkState.QUEUED, wait, error, counts=False))
+            self._close(connection, Outcome(WorkState.QUEUED, wait, error, counts=False), in_doubt=self.item.in_doubt)
 
     def _settle(self, target: Target, written: Written, external_id: str | None) -> None:
         now, key = self.work.clock.now(), target.key
-        outcome = Outcome(WorkState.DONE, now)
+        outcome, is_blocked = Outcome(WorkState.DONE, now), False
         with self.work.engine.begin() as connection:
             self.work.fence(connection, key.dossier_code)
             found = written.external_id or external_id
             if written.conflict:
-                outcome = Outcome(WorkState.CONFLICT, now, f"E-OUT-002 {self._where()}: {written.conflict}; decide by hand")
-            elif found and not self._remember(connection, target, found):
-                told = f"its id {found} is another record of ours; link it by hand"
+                outcome = Outcome(
+                    WorkState.CONFLICT, now, f"E-OUT-002 {self._where()}: {written.conflict}; correct one of both, or drop it"
+                )
+            elif found and not self._remember(connection, target, found, is_told=not written.found):
+                told = f"its id {found} is another record of ours; make both one where they come from, then requeue or drop it"
                 outcome = Outcome(WorkState.CONFLICT, now, f"E-OUT-003 {self._where()}: {told}")
-            if self._close(connection, outcome):
+                is_blocked = True
+            in_doubt = is_blocked or (self.item.in_doubt and outcome.state is WorkState.DONE)
+            if self._close(connection, outcome, in_doubt=in_doubt):
                 self._log(connection, key, outcome, found)
-            if self.item.in_doubt and outcome.state is WorkState.DONE:
+            if (self.item.in_doubt or written.found) and outcome.state is WorkState.DONE:
                 ids = [self.item.record_id or 0]
                 plan(connection, [target], key.entity, ids, cause=f"after:{self.item.work_id}", now=now)
             inbox.wake(connection, key.dossier_code, key.system_code, [f"{inbox.OF_DELIVERY}{key.entity}"])
             failpoint("delivery.before_commit")
         self._count(outcome)
 
-    def _remember(self, connection: sa.Connection, target: Target, external_id: str) -> bool:
+    def _remember(self, connection: sa.Connection, target: Target, external_id: str, *, is_told: bool) -> bool:
+        """Keep the system's id and what it was told; what it had already, it is told once more if it takes updates."""
         item, key, now = self.item, target.key, self.work.clock.now()
-        if not record_sent(connection, key, item.record_id or 0, external_id, item.values_hash, now):
+        is_told = is_told or target.writing.update is None
+        if not record_sent(connection, key, item.record_id or 0, external_id, item.values_hash if is_told else None, now):
             return False
+        if not is_told:
+            return True
         held = told_values(ENTITIES[key.entity], held_by_updates(target.writing), item.values)
         keep_told(connection, Place(key.dossier_code, key.system_code, key.entity, now), external_id, held)
         return True
 
     def _failed(self, failure: SourceError, *, in_doubt: bool = False) -> bool:
         now = self.work.clock.now()
+        of, is_refused = self.one.connection, failure.is_refusal
         if in_doubt:
             # Whatever the answer would have said: only looking tells, so it is worth another attempt.
             failure = TransientFailure(failure.code, failure.where, failure.found, failure.remedy)
         outcome = outcome_of_failure(self.item.work_id, self.item.attempts, failure, now)
+        in_doubt = in_doubt or (self.item.in_doubt and not is_refused)
         with self.work.engine.begin() as connection:
-            if in_doubt:
-                mark_in_doubt(connection, self.one.connection.dossier, self.item.work_id)
-            if self._close(connection, outcome) and self.stream and outcome.state is WorkState.DEAD:
+            if self._close(connection, outcome, in_doubt=in_doubt) and self.stream and outcome.state is WorkState.DEAD:
                 self._log(connection, self.one.key(self.stream), outcome, None)
-                inbox.wake(
-                    connection,
-                    self.one.connection.dossier,
-                    self.one.connection.system,
-                    [f"{inbox.OF_DELIVERY}{self.item.entity}"],
-                )
+            if not in_doubt or outcome.state is WorkState.DEAD:
+                inbox.wake(connection, of.dossier, of.system, [f"{inbox.OF_DELIVERY}{self.item.entity}"])
             if isinstance(failure, CredentialsRefused):
-                connection_state.stop_connection(connection, self.one.connection, str(failure), now)
+                connection_state.stop_connection(connection, of, str(failure), now)
+            wishes_rest = connection_state.rest(connection, of, failure, now)
         self._count(outcome)
-        return not isinstance(failure, CredentialsRefused)
+        return not (wishes_rest or isinstance(failure, CredentialsRefused))
 
-    def _close(self, connection: sa.Connection, outcome: Outcome) -> bool:
-        of = self.one.connection
-        return close_work(connection, of.dossier, self.item, outcome, now=self.work.clock.now(), run_id=self.work.run_id)
+    def _close(self, connection: sa.Connection, outcome: Outcome, *, in_doubt: bool = False) -> bool:
+        of, now = self.one.connection, self.work.clock.now()
+        return close_work(connection, of.dossier, self.item, outcome, now=now, run_id=self.work.run_id, in_doubt=in_doubt)
 
     def _log(self, connection: sa.Connection, key: StreamKey, outcome: Outcome, external_id: str | None) -> None:
         ok = outcome.state is WorkState.DONE
@@ -312,45 +353,3 @@ class DeliveryAttempt:
 
     def _where(self) -> str:
         return f"{self.item.connection_code} {self.item.stream} record {self.item.record_id}"
-
-
-def _references(entity: Entity, values: Mapping[str, Any]) -> list[Reference]:
-    """Return what a record and its children refer to."""
-    found = _referred(entity.fields, values)
-    for child in entity.children:
-        for row in values.get(child.name) or ():
-            found += _referred(child.fields, row)
-    return found
-
-
-def _referred(fields: Sequence[Field], values: Mapping[str, Any]) -> list[Reference]:
-    ids = values.get("ref") or {}
-    return [
-        (one.refers_to or "", ids[one.name]) for one in fields if one.kind is Kind.REFERENCE and ids.get(one.name) is not None
-    ]
-
-
-def _with_their_ids(entity: Entity, values: Mapping[str, Any], ids: Mapping[Reference, str]) -> dict[str, Any]:
-    """Return the values with the system's ids below `ref`; a reference that it does not know is left out."""
-    whole = _typed(entity.fields, values) | {"ref": _their_ids(entity.fields, values, ids)}
-    for child in entity.children:
-        whole[child.name] = [_row(child, row, ids) for row in values.get(child.name) or ()]
-    return whole
-
-
-def _row(child: Child, values: Mapping[str, Any], ids: Mapping[Reference, str]) -> dict[str, Any]:
-    """Return a row as it is told; a line has a price of one unit also when we were told its total only."""
-    row = _typed(child.fields, values) | {"ref": _their_ids(child.fields, values, ids)}
-    return row | {"unit_price": unit_price(row)} if any(one.name == "unit_price" for one in child.fields) else row
-
-
-def _typed(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with decimals as such: they are texts while they wait in the database."""
-    numbers = {one.name for one in fields if one.kind is Kind.DECIMAL}
-    return {name: Decimal(value) if name in numbers and isinstance(value, str) else value for name, value in values.items()}
-
-
-def _their_ids(fields: Sequence[Field], values: Mapping[str, Any], ids: Mapping[Reference, str]) -> dict[str, str]:
-    ours = values.get("ref") or {}
-    found = {one.name: ids.get((one.refers_to or "", ours[one.name])) for one in fields if ours.get(one.name) is not None}
-    return {name: external for name, external in found.items() if external is not None}

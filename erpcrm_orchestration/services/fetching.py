@@ -1,4 +1,4 @@
-"""Records fetched on demand: missing parents at once, requests of people outside of the peak hours and one a second."""
+"""Records fetched on demand: missing parents at once, requests of people outside of the peak hours, on average one a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from erpcrm_orchestration.services.work import Work
 from erpcrm_orchestration.store import connection_state
 from erpcrm_orchestration.store.dossier import time_zone_of
 from erpcrm_orchestration.store.inbox import Arrival, head_of, receive, take_turn
-from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, queue_fetches
+from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, give_back, queue_fetches
 
 AT_ONCE = 50
 CONTRADICTED = "what came of it contradicts what we have"
@@ -51,10 +51,12 @@ def fetch_due(work: Work, one: Connected) -> int:
     tried = 0
     with closing(one.open(work.environment)) as client:
         while batch := _claim(work, one):
-            for item in batch:
+            for number, item in enumerate(batch, start=1):
                 failpoint("fetch.claimed")
                 tried += 1
                 if not _fetch(work, one, client, item):
+                    with work.engine.begin() as connection:
+                        give_back(connection, one.connection.dossier, batch[number:])
                     return tried
     return tried
 
@@ -87,7 +89,7 @@ def _fetch(work: Work, one: Connected, client: ConnectorClient, item: Item) -> b
     try:
         if stream is None or stream.read is None or item.source_id is None:
             raise PermanentFailure(
-                "E-INT-004", f"{item.connection_code} {item.stream}", "not read any more", "drop the request"
+                "E-INT-004", f"{item.connection_code} {item.stream}", "not read any more", "drop it: erpcrm work drop"
             )
         key = one.key(stream)
         with work.engine.connect() as connection:
@@ -123,4 +125,5 @@ def _failed(work: Work, one: Connected, item: Item, failure: SourceError) -> boo
         close_work(connection, one.connection.dossier, item, outcome, now=now, run_id=work.run_id)
         if isinstance(failure, CredentialsRefused):
             connection_state.stop_connection(connection, one.connection, str(failure), now)
-    return not isinstance(failure, CredentialsRefused)
+        wishes_rest = connection_state.rest(connection, one.connection, failure, now)
+    return not (wishes_rest or isinstance(failure, CredentialsRefused))

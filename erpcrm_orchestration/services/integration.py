@@ -38,7 +38,7 @@ def integrate(work: Work, dossier_code: str, connections: Sequence[Connected]) -
     tallies: dict[tuple[str, str], Tally] = {}
     with work.engine.begin() as connection:
         work.fence(connection, dossier_code)
-        _give_up(connection, work, dossier_code)
+        _give_up(connection, work, dossier_code, connections)
     for _ in range(ROUNDS):
         with work.engine.connect() as connection:
             open_now = inbox.open_streams(connection, dossier_code)
@@ -59,10 +59,11 @@ def integrate(work: Work, dossier_code: str, connections: Sequence[Connected]) -
     return tallies
 
 
-def _give_up(connection: sa.Connection, work: Work, dossier_code: str) -> None:
+def _give_up(connection: sa.Connection, work: Work, dossier_code: str, connections: Sequence[Connected]) -> None:
     """Give up what waited too long for what is missing."""
     now = work.clock.now()
-    gone = inbox.expire(connection, dossier_code, now=now, longest=LONGEST_WAIT)
+    delivering = [one.connection.connection_code for one in connections if one.connection.outbound_enabled]
+    gone = inbox.expire(connection, dossier_code, now=now, longest=LONGEST_WAIT, delivering=delivering)
     write_lines(
         connection,
         [RoundLog(dossier_code, one.connection_code, now, work.run_id).rejected(one.message_id, one.error) for one in gone],

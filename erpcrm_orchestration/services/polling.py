@@ -20,7 +20,6 @@ from erpcrm_orchestration.domain.intake import Cursor, Window, window
 from erpcrm_orchestration.domain.integration import WORK
 from erpcrm_orchestration.domain.key_order import key_order
 from erpcrm_orchestration.domain.received import ConnectorClient, Page, Received, Span, Via
-from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
 from erpcrm_orchestration.services.ahead import one_ahead
 from erpcrm_orchestration.services.connectors import Connected
 from erpcrm_orchestration.services.fetching import CONTRADICTED, request_missing
@@ -113,9 +112,7 @@ def _note_failure(work: Work, one: Connected, stream: ConnectorEntity, failure: 
         record_failures(connection, keys, of.overlap_floor_s, str(failure), now)
         if isinstance(failure, CredentialsRefused):
             connection_state.stop_connection(connection, of, str(failure), now)
-        elif isinstance(failure, TransientFailure) and failure.retry_after_s:
-            rest = timedelta(seconds=min(failure.retry_after_s, LONGEST_RETRY_AFTER_S))
-            connection_state.note(connection, of, rest_until=now + rest)
+        connection_state.rest(connection, of, failure, now)
 
 
 class StreamReader:

@@ -7,8 +7,9 @@ A step that another session stood in the way of is made again: what it had commi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from erpcrm_orchestration.domain.clock import Clock
-from erpcrm_orchestration.domain.errors import ErpcrmError
+from erpcrm_orchestration.domain.errors import ErpcrmError, SourceError
 from erpcrm_orchestration.domain.failpoint import failpoint
 from erpcrm_orchestration.domain.integration import WORK, Tally
 from erpcrm_orchestration.services.connectors import Connected, connected
@@ -28,7 +29,7 @@ from erpcrm_orchestration.services.leases import hold
 from erpcrm_orchestration.services.polling import StreamPoll, poll
 from erpcrm_orchestration.services.webhook_status import look_at_webhooks
 from erpcrm_orchestration.services.work import Work
-from erpcrm_orchestration.store.connection_state import stopped_connections
+from erpcrm_orchestration.store.connection_state import resting_connections, stopped_connections
 from erpcrm_orchestration.store.engine import in_each_others_way, locked, reported
 from erpcrm_orchestration.store.inbox import Receipt
 
@@ -45,7 +46,8 @@ Found = TypeVar("Found")
 class DossierRound:
     """What a round did for a dossier. `polls`, `tallies` and `entities` are by (connection code, stream).
 
-    `failure` ended it early; the failures of single systems are in `polls`.
+    `failure` ended it early; the failures of single systems are in `polls`, and in `unopened` when not even a session could be
+    begun, by connection code.
     """
 
     dossier_code: str
@@ -54,6 +56,7 @@ class DossierRound:
     entities: dict[tuple[str, str], str] = field(default_factory=dict)
     deliveries: dict[str, Deliveries] = field(default_factory=dict)
     fetched: int = 0
+    unopened: dict[str, SourceError] = field(default_factory=dict)
     failure: ErpcrmError | None = None
 
     def by_entity(self) -> dict[str, Tally]:
@@ -76,7 +79,7 @@ class DossierRound:
     def failures(self) -> list[ErpcrmError]:
         """Everything that went wrong, the round's own failure first."""
         own = [self.failure] if self.failure else []
-        return [*own, *(one.failure for one in self.polls.values() if one.failure)]
+        return [*own, *self.unopened.values(), *(one.failure for one in self.polls.values() if one.failure)]
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,11 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
     try:
         if job.reading:
             for one in connections:
-                code = one.connection.connection_code
-                found = _persistently(work, partial(poll, work, one, everything=job.everything))
-                result.polls |= {(code, stream): each for stream, each in found.items()}
-                look_at_webhooks(work, one)
+                with _opened(one, result):
+                    _read(work, one, job, result)
         _integrate(work, dossier_code, connections, result)
         for _ in range(FETCH_ROUNDS):
-            fetched = _persistently(work, partial(_fetch, work, connections))
+            fetched = _fetch(work, connections, result)
             if not fetched:
                 break
             result.fetched += fetched
@@ -135,23 +136,46 @@ def _dossier(work: Work, connections: Sequence[Connected], dossier_code: str, jo
     return result
 
 
+@contextmanager
+def _opened(one: Connected, result: DossierRound) -> Iterator[None]:
+    """Keep the failure of a connection that cannot even be opened, a secret of it is missing: the others go on."""
+    try:
+        yield
+    except SourceError as failure:
+        result.unopened[one.connection.connection_code] = failure
+
+
+def _read(work: Work, one: Connected, job: Round, result: DossierRound) -> None:
+    found = _persistently(work, partial(poll, work, one, everything=job.everything))
+    result.polls |= {(one.connection.connection_code, stream): each for stream, each in found.items()}
+    look_at_webhooks(work, one)
+
+
 def _integrate(work: Work, dossier_code: str, connections: Sequence[Connected], result: DossierRound) -> None:
     for key, tally in _persistently(work, partial(integrate, work, dossier_code, connections)).items():
         result.tallies[key] = result.tallies.get(key, Tally()) + tally
 
 
 def _deliver(work: Work, connections: Sequence[Connected], result: DossierRound) -> None:
-    with work.engine.connect() as connection:
-        stopped = stopped_connections(connection)
-    for one in connections:
-        if one.connection.outbound_enabled and one.connection.connection_code not in stopped:
-            result.deliveries[one.connection.connection_code] = _persistently(work, partial(deliver_due, work, one))
+    for one in _to_be_asked(work, connections):
+        if one.connection.outbound_enabled:
+            with _opened(one, result):
+                result.deliveries[one.connection.connection_code] = _persistently(work, partial(deliver_due, work, one))
 
 
-def _fetch(work: Work, connections: Sequence[Connected]) -> int:
+def _fetch(work: Work, connections: Sequence[Connected], result: DossierRound) -> int:
+    fetched = 0
+    for one in _to_be_asked(work, connections):
+        with _opened(one, result):
+            fetched += _persistently(work, partial(fetch_due, work, one))
+    return fetched
+
+
+def _to_be_asked(work: Work, connections: Sequence[Connected]) -> list[Connected]:
+    """Return those of these connections that are neither stopped nor left alone for now."""
     with work.engine.connect() as connection:
-        stopped = stopped_connections(connection)
-    return sum(fetch_due(work, one) for one in connections if one.connection.connection_code not in stopped)
+        silent = {*stopped_connections(connection), *resting_connections(connection, work.clock.now())}
+    return [one for one in connections if one.connection.connection_code not in silent]
 
 
 def _persistently(work: Work, step: Callable[[], Found], attempts: int = ATTEMPTS) -> Found:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -26,6 +27,7 @@ from erpcrm_orchestration.store.configuration import load_connections
 from erpcrm_orchestration.store.connection_state import resume_connection, stopped_streams
 from erpcrm_orchestration.store.engine import reported
 from erpcrm_orchestration.store.inbox import wake
+from erpcrm_orchestration.store.work import drop as put_away
 from erpcrm_orchestration.store.work import requeue as put_back
 
 LARGEST = 2**63 - 1
@@ -41,26 +43,51 @@ def audited(connection: sa.Connection, row: AuditRow, author: Author, clock: Clo
 # --- work items -------------------------------------------------------------------------------------------------------
 
 
-def requeue(engine: sa.Engine, dossier_code: str, work_ids: Collection[int], author: Author, *, clock: Clock) -> int:
-    """Put items back that were given up, all or none: attempts begin anew. Raises InputError E-WRK-001 to 003."""
+def requeue(
+    engine: sa.Engine, dossier_code: str, work_ids: Collection[int], author: Author, *, clock: Clock, not_done: bool = False
+) -> int:
+    """Put items back that were given up, all or none: attempts begin anew. Raises InputError E-WRK-001 to 003.
+
+    `not_done`: the author looked, and the system did not carry them out.
+    """
+    after = {"state": "QUEUED", "attempts": 0, "last_error": None, **({"in_doubt": False} if not_done else {})}
     with reported(engine), engine.begin() as connection:
-        found = {row["work_id"]: row for row in store.find_work(connection, dossier_code, work_ids)}
-        for work_id in sorted(work_ids):
-            _require_given_up(f"work {dossier_code}/{work_id}", found.get(work_id))
-        for work_id, row in found.items():
-            before = {name: row[name] for name in ("state", "attempts", "last_error")}
-            after = {"state": "QUEUED", "attempts": 0, "last_error": None}
-            audited(connection, AuditRow("work_item", f"{dossier_code}/{work_id}", "requeue", before, after), author, clock)
-        return put_back(connection, dossier_code, work_ids, clock.now())
+        for work_id, row in _given_up(connection, dossier_code, work_ids).items():
+            if row["taken"]:
+                found = "the same record is asked for already"
+                raise InputError("E-WRK-003", f"work {dossier_code}/{work_id}", found, "see `erpcrm work list`")
+            _audit_work(connection, dossier_code, row, "requeue", after, author, clock)
+        return put_back(connection, dossier_code, work_ids, clock.now(), not_done=not_done)
+
+
+def drop(engine: sa.Engine, dossier_code: str, work_ids: Collection[int], author: Author, *, clock: Clock) -> int:
+    """Leave undone what was given up or forbidden, all or none: later changes go on. Raises InputError E-WRK-001 and 002."""
+    with reported(engine), engine.begin() as connection:
+        for row in _given_up(connection, dossier_code, work_ids).values():
+            _audit_work(connection, dossier_code, row, "drop", {"state": "SUPERSEDED"}, author, clock)
+        return put_away(connection, dossier_code, work_ids)
+
+
+def _given_up(connection: sa.Connection, dossier_code: str, work_ids: Collection[int]) -> dict[int, Mapping[str, Any]]:
+    found = {row["work_id"]: row for row in store.find_work(connection, dossier_code, work_ids)}
+    for work_id in sorted(work_ids):
+        _require_given_up(f"work {dossier_code}/{work_id}", found.get(work_id))
+    return dict(sorted(found.items()))
+
+
+def _audit_work(
+    connection: sa.Connection, dossier_code: str, row: Mapping[str, Any], action: Literal["requeue", "drop"],
+    after: dict[str, Any], author: Author, clock: Clock,
+) -> None:  # fmt: skip
+    before = {name: row[name] for name in ("state", "attempts", "last_error")}
+    audited(connection, AuditRow("work_item", f"{dossier_code}/{row['work_id']}", action, before, after), author, clock)
 
 
 def _require_given_up(where: str, row: Mapping[str, Any] | None) -> None:
     if row is None:
         raise InputError("E-WRK-001", where, "no such work item", "see `erpcrm work list`")
     if row["state"] not in {"DEAD", "CONFLICT"}:
-        raise InputError("E-WRK-002", where, f"it is {row['state']}", "only DEAD and CONFLICT are put back")
-    if row["taken"]:
-        raise InputError("E-WRK-003", where, "the same record is asked for already", "see `erpcrm work list`")
+        raise InputError("E-WRK-002", where, f"it is {row['state']}", "only DEAD and CONFLICT are put back or dropped")
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -213,24 +240,28 @@ class Word:
 
 
 def causes(engine: sa.Engine, dossier_code: str | None) -> list[dict[str, Any]]:
-    """Return what records wait for, with `to_do`: the command that ends it. What blocks most comes first."""
+    """Return what records wait for, with `to_do`: the command for it. What blocks most comes first."""
     with reported(engine), engine.connect() as connection:
         rows = store.blocking_causes(connection, dossier_code)
     return [{**row, "to_do": _to_do(row)} for row in rows]
 
 
 def _to_do(row: Mapping[str, Any]) -> str:
+    """Return a command for a shell; OURS and the dots are what a person fills in."""
     kind, _, value = row["cause"].partition(" ")
-    dossier = f"--dossier {row['dossier_code']}"
-    if kind not in ENTITIES:
-        return f"erpcrm mapping set {kind} {_quoted(value)} OURS {dossier} --system {row['system_code']}"
-    if row["message_id"] is not None:
-        return f"erpcrm inbox show {row['message_id']} {dossier}"
-    return f"erpcrm fetch {kind} {_quoted(value)} {dossier} --system {row['system_code']}"
+    if kind in ENTITIES and row["message_id"] is not None:
+        return f"erpcrm inbox show {row['message_id']} --dossier {row['dossier_code']}"
+    where = f"--dossier {row['dossier_code']} --system {shlex.quote(row['system_code'])}"
+    if kind in ENTITIES:
+        return _command("fetch", [kind, value], where)
+    return _command("mapping set", [kind, value, "OURS"], f"{where} --reason '...'")
 
 
-def _quoted(value: str) -> str:
-    return value if value.isalnum() else "'" + value.replace("'", "'\\''") + "'"
+def _command(verb: str, words: Sequence[str], options: str) -> str:
+    # A word that begins with a dash is taken for an option unless it stands behind two dashes.
+    if any(word.startswith("-") for word in words):
+        return f"erpcrm {verb} {options} -- {shlex.join(words)}"
+    return f"erpcrm {verb} {shlex.join(words)} {options}"
 
 
 def map_word(engine: sa.Engine, word: Word, ours: str, author: Author, *, clock: Clock) -> int:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from erpcrm_orchestration.domain.connection import Connection
+from erpcrm_orchestration.domain.errors import SourceError, TransientFailure
 from erpcrm_orchestration.domain.work import LONGEST_RETRY_AFTER_S
 from erpcrm_orchestration.store.integration_schema import connection_state
 from erpcrm_orchestration.store.schema import connection as connections
@@ -60,6 +61,14 @@ def last_request(connection: sa.Connection, of: Connection) -> datetime | None:
         sa.select(columns.request_at).where(columns.dossier_code == of.dossier, columns.connection_code == of.connection_code)
     )
     return found
+
+
+def rest(connection: sa.Connection, of: Connection, failure: SourceError, now: datetime) -> bool:
+    """Leave a system alone for as long as its failure wishes; False when it wishes nothing."""
+    wish = failure.retry_after_s if isinstance(failure, TransientFailure) else None
+    if wish:
+        note(connection, of, rest_until=now + timedelta(seconds=min(wish, LONGEST_RETRY_AFTER_S)))
+    return bool(wish)
 
 
 def resting_connections(connection: sa.Connection, now: datetime) -> set[str]:

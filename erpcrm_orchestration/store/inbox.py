@@ -274,21 +274,15 @@ class GivenUp:
     error: str
 
 
-def expire(connection: sa.Connection, dossier_code: str, *, now: datetime, longest: timedelta) -> list[GivenUp]:
-    """Give up messages that waited for longer; return them."""
-    columns = inbox.c
-    gone = connection.execute(
-        sa.update(inbox)
-        .where(
-            columns.dossier_code == dossier_code,
-            columns.state == "WAITING",
-            columns.waiting_since < now - longest,
-            # A delivery of ours ends by itself or by a person, however long it takes, and wakes them.
-            ~columns.waiting_for.startswith(OF_DELIVERY),
-        )
-        .values(state="DEAD", error=sa.literal("E-INT-002 missing ") + columns.waiting_for, waiting_for=None, closed_at=now)
-        .returning(columns.message_id, columns.connection_code, columns.error)
-    )
+def expire(
+    connection: sa.Connection, dossier_code: str, *, now: datetime, longest: timedelta, delivering: Collection[str]
+) -> list[GivenUp]:
+    """Give up messages that waited for longer; return them. Those that waited for a delivery are let go when it is decided.
+
+    `delivering` are the connections to which changes are delivered.
+    """
+    parameters = {"dossier_code": dossier_code, "now": now, "before": now - longest, "delivering": list(delivering)}
+    gone = connection.execute(load_sql("expire_inbox"), parameters)
     return [GivenUp(*row) for row in gone]
 
 

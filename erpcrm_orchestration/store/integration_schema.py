@@ -134,6 +134,7 @@ work_item = sa.Table(
         "work_item_due_idx", "not_before", "priority", "work_id",
         postgresql_where=sa.text("state IN ('QUEUED', 'LEASED', 'RETRY')"),
     ),
+    sa.Index("work_item_problem_idx", "dossier_code", "entity", postgresql_where=sa.text("state IN ('DEAD', 'CONFLICT')")),
     sa.Index("work_item_record_idx", "dossier_code", "system_code", "entity", "record_id", "work_id"),
     schema="flow",
 )  # fmt: skip

@@ -136,14 +136,6 @@ def _newest(key: StreamKey, external_id: str) -> sa.ScalarSelect[int | None]:
     )
 
 
-def mark_in_doubt(connection: sa.Connection, dossier_code: str, work_id: int) -> None:
-    """Note that an attempt may have been carried out."""
-    columns = work_item.c
-    connection.execute(
-        sa.update(work_item).where(columns.dossier_code == dossier_code, columns.work_id == work_id).values(in_doubt=True)
-    )
-
-
 def undecided(connection: sa.Connection, key: StreamKey) -> bool:
     """True while a record may just have been created in this system without our knowing its id; an update creates none."""
     columns = work_item.c
@@ -154,7 +146,8 @@ def undecided(connection: sa.Connection, key: StreamKey) -> bool:
                     of_entity(work_item, key),
                     columns.event == "outbound",
                     ~sa.exists().where(of_known_record()),
-                    sa.or_(columns.state == "LEASED", sa.and_(columns.state.in_(["RETRY", "QUEUED"]), columns.in_doubt)),
+                    columns.in_doubt,
+                    columns.state.in_(["LEASED", "RETRY", "QUEUED"]),
                 )
             )
         )

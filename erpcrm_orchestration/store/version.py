@@ -11,7 +11,7 @@ from erpcrm_orchestration.store.engine import place_of
 
 VERSION_TABLE = "schema_version"
 VERSION_SCHEMA = "audit"
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every revision this program knows, oldest first; a test compares it with the migrations."""
 
 

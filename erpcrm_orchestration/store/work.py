@@ -25,7 +25,7 @@ Event = Literal["on_demand", "outbound"]
 class Item:
     """A claimed item. `attempts` counts this one, `leased_until` tells this claim from a later one.
 
-    `in_doubt`: an earlier attempt may have been carried out.
+    `in_doubt`: an earlier attempt was sent, and may have been carried out.
     """
 
     work_id: int
@@ -73,7 +73,7 @@ def queue_fetches(
 
 @dataclass(frozen=True)
 class Turn:
-    """What is claimed at once: at most `limit` items of these connections that are due at `now`."""
+    """What is claimed at once: at most `limit` items of these connections that are due at `now`, `but` not these."""
 
     event: Event
     connections: Sequence[str]
@@ -81,16 +81,24 @@ class Turn:
     leased_until: datetime
     limit: int
     urgent_only: bool = False
+    but: Collection[int] = ()
 
 
 def claim_work(connection: sa.Connection, dossier_code: str, turn: Turn) -> list[Item]:
     """Lease what is due, most urgent and oldest first; of one record only the oldest change."""
-    rows = connection.execute(load_sql("claim_work"), {"dossier_code": dossier_code, **vars(turn)})
+    rows = connection.execute(load_sql("claim_work"), {"dossier_code": dossier_code, **vars(turn), "but": list(turn.but)})
     return sorted((Item(*row) for row in rows), key=lambda item: item.work_id)
 
 
 def close_work(
-    connection: sa.Connection, dossier_code: str, item: Item, outcome: Outcome, *, now: datetime, run_id: str | None
+    connection: sa.Connection,
+    dossier_code: str,
+    item: Item,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    run_id: str | None,
+    in_doubt: bool = False,
 ) -> bool:
     """Write what became of a leased item; False when its lease had ended and another process has it."""
     written = connection.execute(
@@ -101,6 +109,7 @@ def close_work(
             attempts=item.attempts if outcome.counts else item.attempts - 1,
             not_before=outcome.not_before,
             last_error=outcome.error,
+            in_doubt=in_doubt,
             leased_until=None,
             closed_at=None if outcome.state in OPEN else now,
             run_id=run_id,
@@ -109,13 +118,30 @@ def close_work(
     return written.rowcount == 1
 
 
-def renew_work(connection: sa.Connection, dossier_code: str, item: Item) -> None:
-    """Keep what a leased change tells from now on, before it is told."""
-    connection.execute(
+def note_sending(connection: sa.Connection, dossier_code: str, item: Item) -> bool:
+    """Keep what a leased change tells before it is sent: from here on it is in doubt. False when its lease has ended."""
+    written = connection.execute(
         sa.update(work_item)
         .where(*_leased(dossier_code, item))
-        .values(values=item.values, values_hash=item.values_hash, dedup_key=item.dedup_key)
+        .values(values=item.values, values_hash=item.values_hash, dedup_key=item.dedup_key, in_doubt=True)
     )
+    return written.rowcount == 1
+
+
+def give_back(connection: sa.Connection, dossier_code: str, items: Sequence[Item]) -> None:
+    """Put leased items back that were not tried; one that was closed, or that another process has, stays as it is."""
+    columns = work_item.c
+    for until in {item.leased_until for item in items}:
+        connection.execute(
+            sa.update(work_item)
+            .where(
+                columns.dossier_code == dossier_code,
+                columns.work_id.in_([item.work_id for item in items]),
+                columns.state == WorkState.LEASED.value,
+                columns.leased_until == until,
+            )
+            .values(state=WorkState.QUEUED.value, attempts=columns.attempts - 1, leased_until=None)
+        )
 
 
 def _leased(dossier_code: str, item: Item) -> tuple[sa.ColumnElement[bool], ...]:
@@ -140,11 +166,27 @@ def of_known_record() -> sa.ColumnElement[bool]:
     )
 
 
-def requeue(connection: sa.Connection, dossier_code: str, work_ids: Collection[int], now: datetime) -> int:
-    """Put items back that were given up: QUEUED, attempts from zero. Return how many."""
+def requeue(
+    connection: sa.Connection, dossier_code: str, work_ids: Collection[int], now: datetime, *, not_done: bool = False
+) -> int:
+    """Put items back that were given up: QUEUED, attempts from zero. Return how many.
+
+    `not_done`: it is known that they were not carried out, so that none of them is in doubt any more.
+    """
+    columns = work_item.c
+    certain = {"in_doubt": False} if not_done else {}
+    return connection.execute(
+        sa.update(work_item)
+        .where(columns.dossier_code == dossier_code, columns.work_id.in_(work_ids), columns.state.in_(["DEAD", "CONFLICT"]))
+        .values(state="QUEUED", attempts=0, not_before=now, closed_at=None, last_error=None, **certain)
+    ).rowcount
+
+
+def drop(connection: sa.Connection, dossier_code: str, work_ids: Collection[int]) -> int:
+    """Close items that were given up or forbidden as not to be done any more; return how many."""
     columns = work_item.c
     return connection.execute(
         sa.update(work_item)
         .where(columns.dossier_code == dossier_code, columns.work_id.in_(work_ids), columns.state.in_(["DEAD", "CONFLICT"]))
-        .values(state="QUEUED", attempts=0, not_before=now, closed_at=None, last_error=None)
+        .values(state="SUPERSEDED", in_doubt=False)
     ).rowcount

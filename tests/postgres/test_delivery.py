@@ -2,73 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from erpcrm_orchestration.demo.crm_api import Crm
-from erpcrm_orchestration.demo.erp_api import Erp
-from erpcrm_orchestration.demo.shop_api import Shop
-from erpcrm_orchestration.demo.web import WebServer
-from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.store import integration_schema as tables
 from erpcrm_orchestration.store.work import requeue
-from tests.integrated_company import CONNECTORS, IntegratedCompany
+from tests.integrated_company import CONNECTORS
+from tests.trading_company import TradingCompany
 
 
-@dataclass
-class Systems:
-    """The simulated systems of dossier 998."""
-
-    shop: Shop
-    erp: Erp
-    crm: Crm
-    company: IntegratedCompany
-    urls: dict[str, str]
-
-    def order(self, **changes: object) -> int:
-        """Place an order of a customer with an e-mail address; return its number in the shop."""
-        customer = self.shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand")
-        product = self.shop.add_product("Lamp", "12.50")
-        return int(self.shop.add_order([(product["id"], 2)], customer_id=customer["id"], **changes)["id"])  # type: ignore[arg-type]
-
-    def rounds(self, count: int = 1) -> None:
-        """Do rounds, one minute apart; none of them may fail."""
-        for _ in range(count):
-            done = self.company.round()["998"]
-            assert done.failures == []
-            self.company.pass_time()
-
-    def patiently(self) -> None:
-        """Do rounds twenty minutes apart, so that what failed is tried again until it is through."""
-        for _ in range(3):
-            self.company.pass_time(1200)
-            self.rounds(1)
-
-
-@pytest.fixture
-def systems(engine: sa.Engine, clock: FixedClock) -> Iterator[Systems]:
-    """Shop, ERP and CRM on their ports; they are connected by the test."""
-    shop, erp, crm = Shop(clock=clock), Erp(clock=clock), Crm(clock=clock)
-    company = IntegratedCompany(engine, clock)
-    company.dossier()
-    with ExitStack() as stack:
-        servers = {name: stack.enter_context(WebServer(one)) for name, one in (("shop", shop), ("erp", erp), ("crm", crm))}
-        yield Systems(shop, erp, crm, company, {name: server.url for name, server in servers.items()})
-
-
-@pytest.fixture
-def outbound(systems: Systems) -> Systems:
-    """The three systems connected, and written to."""
-    systems.company.connect_systems(**systems.urls)
-    return systems
-
-
-def test_an_order_of_the_shop_is_created_once_in_the_erp_with_its_customer_and_products(outbound: Systems) -> None:
+def test_an_order_of_the_shop_is_created_once_in_the_erp_with_its_customer_and_products(outbound: TradingCompany) -> None:
     order = outbound.order()
     outbound.rounds(3)
     (sale,) = outbound.erp.orders
@@ -80,7 +25,7 @@ def test_an_order_of_the_shop_is_created_once_in_the_erp_with_its_customer_and_p
     assert {row["state"] for row in outbound.company.rows("flow.work_item")} == {"DONE"}
 
 
-def test_nothing_is_written_while_outbound_is_not_enabled(systems: Systems) -> None:
+def test_nothing_is_written_while_outbound_is_not_enabled(systems: TradingCompany) -> None:
     """B31"""
     systems.company.connect_systems(**systems.urls, outbound=False)
     systems.order()
@@ -90,15 +35,13 @@ def test_nothing_is_written_while_outbound_is_not_enabled(systems: Systems) -> N
     assert systems.company.rows("flow.work_item", event="outbound") == []
 
 
-def test_shipped_in_the_erp_is_exactly_one_change_of_the_order_in_the_shop(outbound: Systems) -> None:
+def test_shipped_in_the_erp_is_exactly_one_change_of_the_order_in_the_shop(outbound: TradingCompany) -> None:
     """B32 B33: one PUT with status completed; its echo is stored and tells nobody anything."""
     order = outbound.order()
     outbound.rounds(2)
-    outbound.shop.writes.clear()
     outbound.erp.ship(outbound.erp.orders[0]["id"])
     outbound.rounds(4)
-    puts = [(path, body.get("status")) for method, path, body in outbound.shop.writes if method == "PUT"]
-    assert puts == [(f"orders/{order}", "completed")]
+    assert outbound.states_told() == [(f"orders/{order}", "completed")]
     assert outbound.shop.order(order)["status"] == "completed"
     (header,) = outbound.company.rows("hub.order_header")
     assert (header["state"], header["logistic_state"]) == ("completed", "shipped")
@@ -106,7 +49,24 @@ def test_shipped_in_the_erp_is_exactly_one_change_of_the_order_in_the_shop(outbo
     assert len(outbound.erp.orders) == 1
 
 
-def test_an_order_that_was_cancelled_in_the_shop_is_a_conflict_and_not_overwritten(outbound: Systems) -> None:
+@pytest.mark.parametrize("status", ["processing", "on-hold"])
+def test_an_invoice_holds_no_order_and_its_payment_releases_one(outbound: TradingCompany, status: str) -> None:
+    """B32: an order that the shop has the money of stays as it is, whatever the ERP has not written yet."""
+    order = outbound.order(status=status)
+    outbound.rounds(3)
+    sale = outbound.erp.orders[0]["id"]
+    outbound.erp.invoice(sale)
+    outbound.rounds(2)
+    assert outbound.company.rows("hub.order_header")[0]["financial_state"] == "invoiced"
+    assert (outbound.states_told(), outbound.shop.order(order)["status"]) == ([], status)
+    outbound.erp.pay(sale)
+    outbound.rounds(3)
+    assert outbound.states_told() == [(f"orders/{order}", "processing")]
+    assert outbound.shop.order(order)["status"] == "processing"
+    assert outbound.shop.order(order)["date_paid_gmt"]
+
+
+def test_an_order_that_was_cancelled_in_the_shop_is_a_conflict_and_not_overwritten(outbound: TradingCompany) -> None:
     """B35"""
     order = outbound.order()
     outbound.rounds(2)
@@ -122,7 +82,7 @@ def test_an_order_that_was_cancelled_in_the_shop_is_a_conflict_and_not_overwritt
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_lost_answer_does_not_create_a_second_order(outbound: Systems, times: int) -> None:
+def test_a_lost_answer_does_not_create_a_second_order(outbound: TradingCompany, times: int) -> None:
     """F30: the ERP created it and the answer was lost; the next attempt looks first."""
     outbound.order()
     outbound.erp.faults.arm("lost_answer", times=times, path="/api/v1/orders", method="POST")
@@ -133,7 +93,7 @@ def test_a_lost_answer_does_not_create_a_second_order(outbound: Systems, times: 
     assert {row["state"] for row in outbound.company.rows("flow.work_item", event="outbound")} == {"DONE"}
 
 
-def test_a_contact_of_the_crm_with_a_known_address_is_the_same_customer(outbound: Systems) -> None:
+def test_a_contact_of_the_crm_with_a_known_address_is_the_same_customer(outbound: TradingCompany) -> None:
     outbound.crm.add("contacts", email="ana@example.com", first_name="Ana", last_name="Durand", language="fr")
     outbound.order()
     outbound.rounds(2)
@@ -146,7 +106,7 @@ def test_a_contact_of_the_crm_with_a_known_address_is_the_same_customer(outbound
     assert len(outbound.crm.find("contacts")) == 1
 
 
-def test_refused_credentials_stop_one_connection_and_nothing_else(outbound: Systems) -> None:
+def test_refused_credentials_stop_one_connection_and_nothing_else(outbound: TradingCompany) -> None:
     """B29: the ERP refuses; shop and CRM go on, and its changes wait without losing attempts."""
     outbound.company.environment["ERP_KEY"] = "wrong"
     outbound.order()
@@ -160,16 +120,8 @@ def test_refused_credentials_stop_one_connection_and_nothing_else(outbound: Syst
     assert {row["attempts"] for row in outbound.company.rows("flow.work_item", system_code="erp")} == {0}
 
 
-def a_known_customer(systems: Systems) -> tuple[int, str]:
-    """Return the id of a customer in the shop and in the CRM, after all systems know of them."""
-    systems.order()
-    systems.rounds(2)
-    (contact,) = systems.crm.find("contacts")
-    return 1, contact["id"]
-
-
-def test_a_field_that_only_one_system_changed_goes_to_the_others(outbound: Systems) -> None:
-    _, contact = a_known_customer(outbound)
+def test_a_field_that_only_one_system_changed_goes_to_the_others(outbound: TradingCompany) -> None:
+    _, contact = outbound.known_customer()
     outbound.crm.change("contacts", contact, phone="+33 1 23 45 67 89")
     outbound.rounds(2)
     assert outbound.company.rows("hub.customer")[0]["phone"] == "+33 1 23 45 67 89"
@@ -179,10 +131,10 @@ def test_a_field_that_only_one_system_changed_goes_to_the_others(outbound: Syste
 
 @pytest.mark.parametrize(("fault", "attempts"), [("500", 1), ("lost_answer", 1), ("lost_answer", 99), ("422", 1)])
 def test_a_change_that_was_taken_back_before_it_was_told_leaves_the_system_as_it_was(
-    outbound: Systems, fault: str, attempts: int
+    outbound: TradingCompany, fault: str, attempts: int
 ) -> None:
     """It was not carried out, or was without our knowing it, or was given up: what stands there in the end is what we hold."""
-    _, contact = a_known_customer(outbound)
+    _, contact = outbound.known_customer()
     before = "+33 1 98 76 54 32"
     outbound.crm.change("contacts", contact, phone=before)
     outbound.rounds(2)
@@ -199,9 +151,9 @@ def test_a_change_that_was_taken_back_before_it_was_told_leaves_the_system_as_it
     assert left <= {"DONE", "SUPERSEDED"}
 
 
-def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_told_once_more(outbound: Systems) -> None:
+def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_told_once_more(outbound: TradingCompany) -> None:
     """Its process died with the request sent: the lease is still that of the dead, and what it did is not known."""
-    _, contact = a_known_customer(outbound)
+    _, contact = outbound.known_customer()
     outbound.crm.change("contacts", contact, phone="+33 1 98 76 54 32")
     outbound.rounds(2)
     outbound.erp.faults.arm("lost_answer", times=1, path="/api/v1/customers/", method="PATCH")
@@ -212,7 +164,7 @@ def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_told_once_more(ou
         connection.execute(
             sa.update(tables.work_item)
             .where(leased.system_code == "erp", leased.state == "RETRY")
-            .values(state="LEASED", in_doubt=False, leased_until=outbound.company.clock.now() + timedelta(seconds=61))
+            .values(state="LEASED", leased_until=outbound.company.clock.now() + timedelta(seconds=61))
         )
     outbound.crm.change("contacts", contact, phone="+33 1 98 76 54 32")
     for _ in range(3):
@@ -223,9 +175,9 @@ def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_told_once_more(ou
 
 
 @pytest.mark.parametrize("fault", ["500", "lost_answer"])
-def test_a_change_that_waits_does_not_undo_what_its_system_changed_meanwhile(outbound: Systems, fault: str) -> None:
+def test_a_change_that_waits_does_not_undo_what_its_system_changed_meanwhile(outbound: TradingCompany, fault: str) -> None:
     """It is told as the record is when it is told, and once more when it may have been carried out before."""
-    customer, contact = a_known_customer(outbound)
+    customer, contact = outbound.known_customer()
     outbound.crm.faults.arm(fault, times=1, path="/api/v2/contacts/", method="PATCH")
     outbound.shop.change("customers", customer, last_name="Martin")
     outbound.company.pass_time(86_400)
@@ -242,9 +194,9 @@ def test_a_change_that_waits_does_not_undo_what_its_system_changed_meanwhile(out
     assert outbound.company.rows("flow.field_conflict") == []
 
 
-def test_a_change_back_to_one_that_may_have_been_carried_out_is_the_last_word(outbound: Systems) -> None:
+def test_a_change_back_to_one_that_may_have_been_carried_out_is_the_last_word(outbound: TradingCompany) -> None:
     """To one phone, whose answer is lost, to another, and back to the first: the other is not told after it."""
-    _, contact = a_known_customer(outbound)
+    _, contact = outbound.known_customer()
     outbound.erp.faults.arm("lost_answer", times=99, path="/api/v1/customers/", method="PATCH")
     for phone in ("+33 1 11 11 11 11", "+33 1 22 22 22 22", "+33 1 11 11 11 11"):
         outbound.crm.change("contacts", contact, phone=phone)
@@ -255,8 +207,8 @@ def test_a_change_back_to_one_that_may_have_been_carried_out_is_the_last_word(ou
     assert {row["state"] for row in outbound.company.rows("flow.work_item", system_code="erp")} <= {"DONE", "SUPERSEDED"}
 
 
-def test_a_change_that_waited_while_nothing_was_to_be_told_is_told_as_the_record_is_now(outbound: Systems) -> None:
-    _, contact = a_known_customer(outbound)
+def test_a_change_that_waited_while_nothing_was_to_be_told_is_told_as_the_record_is_now(outbound: TradingCompany) -> None:
+    _, contact = outbound.known_customer()
     outbound.erp.faults.arm("500", times=1, path="/api/v1/customers/", method="PATCH")
     outbound.crm.change("contacts", contact, phone="+33 1 11 11 11 11")
     outbound.rounds(1)
@@ -269,8 +221,8 @@ def test_a_change_that_waited_while_nothing_was_to_be_told_is_told_as_the_record
     assert outbound.erp.records("customers")[0]["phone"] == "+33 1 22 22 22 22"
 
 
-def test_a_record_that_is_deleted_before_it_was_told_is_not_created(outbound: Systems) -> None:
-    a_known_customer(outbound)
+def test_a_record_that_is_deleted_before_it_was_told_is_not_created(outbound: TradingCompany) -> None:
+    outbound.known_customer()
     outbound.crm.faults.arm("503", times=1, path="/api/v2/contacts", method="POST")
     gone = int(outbound.shop.add_customer(email="gone@example.com", first_name="Gone")["id"])
     outbound.company.pass_time(86_400)
@@ -286,8 +238,8 @@ def test_a_record_that_is_deleted_before_it_was_told_is_not_created(outbound: Sy
     assert [row["last_error"] for row in dropped] == ["the record is deleted"]
 
 
-def test_a_field_that_two_systems_changed_is_a_conflict_for_people(outbound: Systems) -> None:
-    customer, contact = a_known_customer(outbound)
+def test_a_field_that_two_systems_changed_is_a_conflict_for_people(outbound: TradingCompany) -> None:
+    customer, contact = outbound.known_customer()
     outbound.shop.change("customers", customer, first_name="Annette")
     outbound.crm.change("contacts", contact, first_name="Anna")
     outbound.company.pass_time(86_400)
@@ -298,8 +250,8 @@ def test_a_field_that_two_systems_changed_is_a_conflict_for_people(outbound: Sys
     assert outbound.company.rows("hub.customer")[0]["first_name"] == conflict["our_value"]
 
 
-def test_a_field_that_another_system_owns_is_told_back(outbound: Systems) -> None:
-    _, contact = a_known_customer(outbound)
+def test_a_field_that_another_system_owns_is_told_back(outbound: TradingCompany) -> None:
+    _, contact = outbound.known_customer()
     outbound.company.connect(
         "connectors: {shop: {kind: woocommerce, requests_per_s: 1000,"
         " entities: {customers: {map: {match: [email], owns: [first_name]}}}}}"
@@ -311,7 +263,7 @@ def test_a_field_that_another_system_owns_is_told_back(outbound: Systems) -> Non
 
 
 @pytest.mark.parametrize("seconds", [120, 90_000])
-def test_a_record_that_we_may_have_created_ourselves_is_not_taken_for_a_new_one(outbound: Systems, seconds: int) -> None:
+def test_a_record_that_we_may_have_created_ourselves_is_not_taken_for_a_new_one(outbound: TradingCompany, seconds: int) -> None:
     """F30: the answer of the creation was lost, and the next reading shows a contact that we do not know by its id.
 
     It waits for our own delivery, which may take longer than the day after which others are given up.
@@ -330,9 +282,9 @@ def test_a_record_that_we_may_have_created_ourselves_is_not_taken_for_a_new_one(
     assert len(outbound.crm.find("contacts")) == 1
 
 
-def test_an_update_whose_answer_was_lost_holds_no_new_record_back(outbound: Systems) -> None:
+def test_an_update_whose_answer_was_lost_holds_no_new_record_back(outbound: TradingCompany) -> None:
     """F30: an update creates nothing, so what appears there meanwhile is not ours."""
-    customer, _ = a_known_customer(outbound)
+    customer, _ = outbound.known_customer()
     outbound.crm.faults.arm("lost_answer", times=99, path="/api/v2/contacts", method="PATCH")
     outbound.shop.change("customers", customer, first_name="Anna")
     outbound.company.round(everything=True)
@@ -343,7 +295,7 @@ def test_an_update_whose_answer_was_lost_holds_no_new_record_back(outbound: Syst
     assert "Noah" in {row["first_name"] for row in outbound.company.rows("hub.customer")}
 
 
-def test_a_line_is_told_in_the_unit_of_its_product_or_the_missing_pair_is_named(outbound: Systems) -> None:
+def test_a_line_is_told_in_the_unit_of_its_product_or_the_missing_pair_is_named(outbound: TradingCompany) -> None:
     """Catalogue 99: boxes in the shop, pieces in the ERP."""
     text = CONNECTORS.read_text(encoding="utf-8").replace("requests_per_s: 50", "requests_per_s: 1000")
     text = text.replace('quantity: "{row.quantity}"', 'quantity: "{row.base_quantity}"')
@@ -370,7 +322,7 @@ def test_a_line_is_told_in_the_unit_of_its_product_or_the_missing_pair_is_named(
 
 @pytest.mark.parametrize("fault", ["lost_answer", "500"])
 def test_a_record_that_came_in_before_its_creation_was_tried_again_is_there_and_not_given_up(
-    outbound: Systems, fault: str
+    outbound: TradingCompany, fault: str
 ) -> None:
     """The product's creation may have been carried out or not; the ERP takes no update of a product that it has."""
     outbound.erp.faults.arm(fault, times=1, path="/api/v1/products", method="POST")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -90,6 +91,13 @@ def worklist(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return list(json.loads(capsys.readouterr().out))
 
 
+def typed(to_do: str, ours: str = "") -> int:
+    """Type a command of the worklist as it is printed, with what it leaves open filled in; return its exit code."""
+    program, *arguments = shlex.split(to_do.replace("OURS", ours).replace("...", "asked"))
+    assert program == "erpcrm"
+    return run(arguments)
+
+
 def test_an_unknown_unit_waits_in_the_worklist_until_it_is_mapped(
     company: IntegratedCompany, shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,8 +113,8 @@ def test_an_unknown_unit_waits_in_the_worklist_until_it_is_mapped(
         ("unit PCE", 4, "order, product"),
         ("unit kg", 1, "product"),
     ]
-    assert rows[0]["to_do"] == "erpcrm mapping set unit PCE OURS --dossier 998 --system shop"
-    assert run(["mapping", "set", "unit", "PCE", "pcs", *HERE, *SHOP, *WHY]) == 0
+    assert rows[0]["to_do"] == "erpcrm mapping set unit PCE OURS --dossier 998 --system shop --reason '...'"
+    assert typed(rows[0]["to_do"], "pcs") == 0
     assert capsys.readouterr().out.splitlines() == ["unit PCE of shop is pcs; 2 records go on", "4 records are integrated"]
     assert {row["unit"] for row in company.rows("hub.product")} == {"pcs"}
     assert company.states(entity="order") == ["TRANSFORMED", "TRANSFORMED"]
@@ -114,6 +122,18 @@ def test_an_unknown_unit_waits_in_the_worklist_until_it_is_mapped(
     later(company, hours=25)
     assert company.states(entity="product", source_id=str(kilos)) == ["DEAD"]
     assert [(row["cause"], row["given_up"]) for row in worklist(capsys)] == [("unit kg", 1)]
+
+
+@pytest.mark.parametrize("unit", ["--", "-5", "l'unité", "per m²", "$x"])
+def test_the_command_for_a_word_holds_whatever_the_word_is(
+    company: IntegratedCompany, shop: Shop, capsys: pytest.CaptureFixture[str], unit: str
+) -> None:
+    in_units(shop, unit)
+    later(company)
+    (row,) = worklist(capsys)
+    assert typed(row["to_do"], "pcs") == 0
+    assert [(word["external_value"], word["our_value"]) for word in company.rows("hub.value_mapping")] == [(unit, "pcs")]
+    assert worklist(capsys) == []
 
 
 def test_a_missing_parent_is_listed_with_the_command_that_fetches_or_shows_it(
@@ -131,6 +151,11 @@ def test_a_missing_parent_is_listed_with_the_command_that_fetches_or_shows_it(
         f"product {gone}": f"erpcrm fetch product {gone} --dossier 998 --system shop",
         f"product {wrong}": f"erpcrm inbox show {refused['message_id']} --dossier 998",
     }
+    company.clock.at = datetime(2026, 11, 18, 22, tzinfo=UTC)
+    assert typed(todo[f"product {gone}"]) == 3
+    assert "the system has no such record" in capsys.readouterr().out
+    assert typed(todo[f"product {wrong}"]) == 0
+    assert refused["error"] in capsys.readouterr().out
 
 
 def test_words_are_listed_changed_and_removed_and_each_is_audited(

@@ -53,7 +53,8 @@ def _does_nothing(*_: Any, **__: Any) -> int:
 
 
 def _marked_before_it_is_delivered(patch: Patch) -> None:
-    """The item is closed before the system is asked."""
+    """The item is closed before the system is asked, and nobody looks whether it is still leased."""
+    patch.setattr(delivery, "note_sending", lambda *_: True)
     write = DeliveryAttempt.run
 
     def run(self: DeliveryAttempt) -> bool:
@@ -219,13 +220,15 @@ def _key_of_every_attempt(patch: Patch) -> None:
 
 
 def _doubt_is_forgotten(patch: Patch) -> None:
-    """An attempt whose answer was lost counts as one that failed."""
-    patch.setattr(delivery, "mark_in_doubt", _does_nothing)
+    """An attempt whose answer was lost, or whose process died, counts as one that failed."""
+    close_work = delivery.close_work
+    patch.setattr(delivery, "note_sending", lambda *_: True)
+    patch.setattr(delivery, "close_work", lambda *args, **kwargs: close_work(*args, **{**kwargs, "in_doubt": False}))
 
 
 def _their_id_is_forgotten(patch: Patch) -> None:
     """The id under which a system created our record is not kept."""
-    patch.setattr(DeliveryAttempt, "_remember", lambda *_: True)
+    patch.setattr(DeliveryAttempt, "_remember", lambda *_, **__: True)
 
 
 def _no_echo_ledger(patch: Patch) -> None:

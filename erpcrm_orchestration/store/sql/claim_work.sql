@@ -1,7 +1,7 @@
 -- Leases due items. Of one record only its oldest open change may go: no change overtakes another, nor one that was given up
 -- while nobody knows whether it was carried out, nor one of a record of which its system tells what a person has to decide.
--- A lease that ended belongs to a dead process: its change is in doubt, and its attempt goes on. So does one that ends later
--- than any of now: our clock went back. For the same reason an item that was never tried is due whatever its instant.
+-- A lease that ended belongs to a dead process: its attempt goes on. So does one that ends later than any of now: our clock
+-- went back. For the same reason an item that was never tried is due whatever its instant.
 WITH due AS (
     SELECT w.dossier_code, w.work_id
     FROM flow.work_item AS w
@@ -16,6 +16,7 @@ WITH due AS (
             OR w.leased_until > CAST(:leased_until AS timestamptz) + interval '1 minute'
         )
         AND (w.urgent OR NOT :urgent_only)
+        AND w.work_id <> ALL(CAST(:but AS bigint[]))
         AND NOT EXISTS (
             SELECT FROM flow.field_conflict AS c
             WHERE c.dossier_code = w.dossier_code
@@ -33,7 +34,10 @@ WITH due AS (
                     AND earlier.entity = w.entity
                     AND earlier.record_id = w.record_id
                     AND earlier.work_id < w.work_id
-                    AND (earlier.state IN ('QUEUED', 'LEASED', 'RETRY') OR (earlier.state = 'DEAD' AND earlier.in_doubt))
+                    AND (
+                        earlier.state IN ('QUEUED', 'LEASED', 'RETRY')
+                        OR (earlier.state IN ('DEAD', 'CONFLICT') AND earlier.in_doubt)
+                    )
             )
         )
     ORDER BY w.priority, w.work_id
@@ -43,7 +47,6 @@ WITH due AS (
 UPDATE flow.work_item AS w SET
     state = 'LEASED',
     attempts = w.attempts + CASE WHEN w.state = 'LEASED' THEN 0 ELSE 1 END,
-    in_doubt = w.in_doubt OR w.state = 'LEASED',
     leased_until = :leased_until
 FROM due
 WHERE w.dossier_code = due.dossier_code AND w.work_id = due.work_id

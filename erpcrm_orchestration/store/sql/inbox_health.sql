@@ -1,4 +1,5 @@
--- How the inbox of every entity of these dossiers stands. Only open and problem messages are read, by their partial indexes.
+-- How the inbox of every entity of these dossiers stands, and its changes for other systems. Only what is open and what is a
+-- problem is read, by partial indexes.
 WITH open AS (
     SELECT dossier_code, entity,
         count(*) AS open,
@@ -37,6 +38,36 @@ WITH open AS (
     FROM flow.field_conflict
     WHERE dossier_code = ANY(CAST(:dossier_codes AS text[])) AND closed_at IS NULL
     GROUP BY dossier_code, entity
+), undelivered AS (
+    SELECT dossier_code, entity, count(*) AS undelivered, min(created_at) AS planned_at, min(last_error) AS sample
+    FROM flow.work_item
+    WHERE dossier_code = ANY(CAST(:dossier_codes AS text[])) AND event = 'outbound' AND state IN ('QUEUED', 'LEASED', 'RETRY')
+    GROUP BY dossier_code, entity
+), untold AS (
+    SELECT
+        w.dossier_code,
+        w.entity,
+        count(*) FILTER (WHERE w.state = 'DEAD') AS given_up,
+        count(*) FILTER (WHERE w.state = 'CONFLICT') AS forbidden,
+        min(w.last_error) AS sample
+    FROM flow.work_item AS w
+    WHERE w.dossier_code = ANY(CAST(:dossier_codes AS text[]))
+        AND w.event = 'outbound'
+        AND w.state IN ('DEAD', 'CONFLICT')
+        AND (
+            w.state = 'DEAD'
+            OR w.in_doubt
+            OR NOT EXISTS (
+                SELECT FROM flow.work_item AS later
+                WHERE later.dossier_code = w.dossier_code
+                    AND later.system_code = w.system_code
+                    AND later.entity = w.entity
+                    AND later.record_id = w.record_id
+                    AND later.work_id > w.work_id
+                    AND later.event = 'outbound'
+            )
+        )
+    GROUP BY w.dossier_code, w.entity
 )
 SELECT
     dossier_code,
@@ -51,8 +82,15 @@ SELECT
     coalesce(problem.totals_differ, 0) AS totals_differ,
     problem.sample,
     drifted.drift,
-    coalesce(undecided.conflicts, 0) AS conflicts
+    coalesce(undecided.conflicts, 0) AS conflicts,
+    coalesce(undelivered.undelivered, 0) AS undelivered,
+    undelivered.planned_at,
+    coalesce(untold.given_up, 0) AS given_up,
+    coalesce(untold.forbidden, 0) AS forbidden,
+    coalesce(untold.sample, undelivered.sample) AS delivery_sample
 FROM open
 FULL JOIN problem USING (dossier_code, entity)
 FULL JOIN drifted USING (dossier_code, entity)
 FULL JOIN undecided USING (dossier_code, entity)
+FULL JOIN undelivered USING (dossier_code, entity)
+FULL JOIN untold USING (dossier_code, entity)
