@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -63,6 +62,12 @@ class Trade:
     def order(self, number: str) -> dict[str, Any]:
         """Return the header of an order."""
         (found,) = self.company.rows("hub.order_header", number=number)
+        return dict(found)
+
+    def document(self, invoice: int) -> dict[str, Any]:
+        """Return the document that an invoice of Tryton has become."""
+        (link,) = self.company.rows("hub.cross_reference", entity="document", external_id=str(invoice))
+        (found,) = self.company.rows("hub.document", document_id=link["record_id"])
         return dict(found)
 
 
@@ -153,12 +158,12 @@ def test_an_order_of_oscar_becomes_one_sale_and_what_the_erp_does_comes_back(osc
 
     erp.process(sale)
     oscar.rounds()
-    assert (oscar.order(number)["logistic_state"], oscar.order(number)["financial_state"]) == ("waiting", "unpaid")
+    assert (oscar.order(number)["logistic_state"], oscar.order(number)["financial_state"]) == ("waiting", None)
     erp.ship(sale)
     invoice(erp, sale)
     oscar.rounds(2)
     order = oscar.order(number)
-    assert (order["logistic_state"], order["financial_state"], order["state"]) == ("shipped", "unpaid", "processing")
+    assert (order["logistic_state"], order["financial_state"], order["state"]) == ("shipped", "invoiced", "processing")
     assert oscar.sale(number) == sale
     assert oscar.front is not None
     assert {request.method for request in oscar.front.log.requests} == {"GET"}
@@ -186,41 +191,101 @@ def test_a_fault_of_oscar_loses_no_order_and_doubles_none(oscar: Trade, oscar_sh
     assert all(oscar.sale(number) for number in numbers)
 
 
-def test_an_order_of_woocommerce_is_sold_shipped_in_tryton_and_completed_once_in_the_shop(
-    company: IntegratedCompany, tryton_erp: TrytonErp
-) -> None:
-    """B30 B32 with a real ERP: exactly one PUT with status completed."""
-    shop = Shop()
-    customer = shop.add_customer(
-        email="ana.round@example.com",
-        first_name="Ana",
-        last_name="Durand",
-        address_1="1 rue des Alpes",
-        city="Lyon",
-        postcode="69001",
-        country="FR",
-    )
-    product = shop.add_product("Pump 2", "12.50", sku="P002")
-    order = shop.add_order([(product["id"], 3)], customer_id=customer["id"])
-    with ExitStack() as stack:
-        url = stack.enter_context(WebServer(shop)).url
+@dataclass
+class WebTrade(Trade):
+    """Dossier 998 with the simulated WooCommerce shop and Tryton."""
+
+    shop: Shop = field(default_factory=Shop)
+
+    def buyer(self, name: str) -> int:
+        """Return the id of a customer with an address."""
+        address = {"address_1": "1 rue des Alpes", "city": "Lyon", "postcode": "69001", "country": "FR"}
+        email = f"{name.lower()}.round@example.com"
+        return int(self.shop.add_customer(email=email, first_name=name, last_name="Durand", **address)["id"])
+
+    def told(self, key: str) -> list[tuple[str, str]]:
+        """Return path and word of the PUTs that told the shop this key, in order."""
+        return [(path, str(body[key])) for method, path, body in self.shop.writes if method == "PUT" and key in body]
+
+
+@pytest.fixture
+def web(company: IntegratedCompany, tryton_erp: TrytonErp) -> Iterator[WebTrade]:
+    """A WooCommerce shop, and Tryton whose states reach it."""
+    trade = WebTrade(company, tryton_erp)
+    with WebServer(trade.shop) as server:
         company.environment |= SHOP_CREDENTIALS
-        company.connect_shop(url, extra="    outbound_enabled: true\n")
+        company.connect_shop(server.url, extra="    outbound_enabled: true\n")
         company.connect(tryton("woocommerce_tryton.yaml", tryton_erp))
-        trade = Trade(company, tryton_erp)
-        trade.rounds(3)
-        number = str(order["number"])
-        sale = trade.sale(number)
-        made = tryton_erp.read("sale.sale", sale, "party.name", "untaxed_amount", "shipment_address.city")
-        total = f"{Decimal(order['line_items'][0]['total']):.2f}"
-        assert (made["party."]["name"], made["untaxed_amount"]["decimal"]) == ("Ana Durand", total)
-        assert made["shipment_address."]["city"] == "Lyon"
-        shop.writes.clear()
-        tryton_erp.process(sale)
-        tryton_erp.ship(sale)
-        trade.rounds(4)
-        puts = [(path, body.get("status")) for method, path, body in shop.writes if method == "PUT"]
-        assert puts == [(f"orders/{order['id']}", "completed")]
-        assert shop.order(order["id"])["status"] == "completed"
-        assert trade.order(number)["logistic_state"] == "shipped"
-        assert trade.sale(number) == sale
+        yield trade
+
+
+def test_an_order_of_woocommerce_is_sold_shipped_in_tryton_and_completed_once_in_the_shop(web: WebTrade) -> None:
+    """B30 B32 with a real ERP: of all that the shop is told, exactly one PUT has a status, completed."""
+    product = web.shop.add_product("Pump 2", "12.50", sku="P002")
+    order = web.shop.add_order([(product["id"], 3)], customer_id=web.buyer("Ana"))
+    web.rounds(3)
+    number = str(order["number"])
+    sale = web.sale(number)
+    made = web.erp.read("sale.sale", sale, "party.name", "untaxed_amount", "shipment_address.city")
+    total = f"{Decimal(order['line_items'][0]['total']):.2f}"
+    assert (made["party."]["name"], made["untaxed_amount"]["decimal"]) == ("Ana Durand", total)
+    assert made["shipment_address."]["city"] == "Lyon"
+    web.erp.process(sale)
+    web.erp.ship(sale)
+    web.rounds(4)
+    assert web.told("status") == [(f"orders/{order['id']}", "completed")]
+    assert web.shop.order(order["id"])["status"] == "completed"
+    assert web.order(number)["logistic_state"] == "shipped"
+    assert web.sale(number) == sale
+
+
+def test_an_invoice_of_tryton_is_a_document_of_its_order_and_its_payment_releases_the_order_in_the_shop(web: WebTrade) -> None:
+    """B32: an invoice that is open holds no order; when Tryton has the money, the shop's order is paid."""
+    product = web.shop.add_product("Pump 3", "12.50", sku="P003")
+    order = web.shop.add_order([(product["id"], 2)], customer_id=web.buyer("Bea"), status="on-hold", order_id=7002)
+    web.rounds()
+    number = str(order["number"])
+    sale = web.sale(number)
+    web.erp.process(sale)
+    invoice(web.erp, sale)
+    web.rounds()
+    document, header = web.document(web.erp.invoices(sale)[0]), web.order(number)
+    assert (document["type"], document["state"], document["reference"]) == ("invoice", "open", number)
+    assert (document["customer_id"], document["order_id"]) == (header["customer_id"], header["order_id"])
+    (line,) = web.company.rows("hub.document_line", document_id=document["document_id"])
+    (sold,) = web.company.rows("hub.order_line", order_id=header["order_id"])
+    assert (line["product_id"], line["quantity"], line["unit_price"]) == (sold["product_id"], 2, Decimal("12.50"))
+    assert (document["total"], document["currency"], line["total"]) == (Decimal("25.00"), "EUR", Decimal("25.00"))
+    assert (header["financial_state"], web.told("status")) == ("invoiced", [])
+
+    web.erp.pay(sale)
+    web.rounds(2)
+    assert web.document(web.erp.invoices(sale)[0])["state"] == "paid"
+    assert web.order(number)["financial_state"] == "paid"
+    assert web.told("status") == [(f"orders/{order['id']}", "processing")]
+    there = web.shop.order(order["id"])
+    assert (there["status"], bool(there["date_paid_gmt"])) == ("processing", True)
+    assert {one["key"]: one["value"] for one in there["meta_data"]}["financial_state"] == "paid"
+
+
+def test_a_subscription_of_the_shop_is_one_in_tryton_and_its_end_there_is_told_once(web: WebTrade) -> None:
+    """B34 with a real ERP: exactly one PUT with transition_status, pending-cancel, and none with status."""
+    web.erp.add_service("CARE-SHOP")
+    product = web.shop.add_product("Care", "9.00", sku="CARE-SHOP")
+    shops = web.shop.add_subscription([(product["id"], 1)], customer_id=web.buyer("Cleo"))
+    web.rounds()
+    (subscription,) = web.erp.search("sale.subscription", [["reference", "=", str(shops["number"])]])
+    made = web.erp.read("sale.subscription", subscription, "party.name", "lines.service.product.code", "lines.unit_price")
+    (line,) = made["lines."]
+    assert (made["party."]["name"], line["service."]["product."]["code"]) == ("Cleo Durand", "CARE-SHOP")
+    assert Decimal(line["unit_price"]["decimal"]) == 9
+    web.erp.run_subscription(subscription)
+    web.rounds()
+    assert web.told("transition_status") == []
+    web.erp.close_subscription(subscription)
+    web.rounds(2)
+    assert web.told("transition_status") == [(f"subscriptions/{shops['id']}", "pending-cancel")]
+    assert web.told("status") == []
+    (ended,) = web.company.rows("hub.subscription")
+    assert (ended["financial_state"], ended["state"], ended["status"]) == ("terminated", "pending_cancel", "pending-cancel")
+    assert web.erp.search("sale.subscription", [["reference", "=", str(shops["number"])]]) == [subscription]

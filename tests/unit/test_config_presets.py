@@ -25,6 +25,7 @@ from erpcrm_orchestration.demo import shop_payload
 from erpcrm_orchestration.domain.connection import ChangeMode, Connector, ConnectorKind, FieldMap
 from erpcrm_orchestration.domain.entity import ENTITIES
 from erpcrm_orchestration.domain.mapping import CompiledMapping
+from erpcrm_orchestration.domain.record_filter import RecordFilter
 from erpcrm_orchestration.domain.strict_json import loads
 
 PRESET_KINDS = sorted(KINDS)
@@ -160,6 +161,56 @@ def test_a_sale_of_tryton_brings_its_two_states_only_and_is_never_an_order_of_it
     assert set(sales.map.fields["logistic_state"].values.values()) == {"waiting", "partially_shipped", "shipped", "backorder"}
 
 
+def test_tryton_brings_what_an_erp_has() -> None:
+    mapped = {one.name: one.map.entity for one in read({"kind": "tryton"}).entities if one.map}
+    assert mapped == {
+        "parties": "customer",
+        "products": "product",
+        "sales": "order",
+        "invoices": "document",
+        "subscriptions": "subscription",
+    }
+    assert read({"kind": "tryton", "entities": {"subscriptions": None}}).entity("subscriptions") is None
+
+
+def test_B34_of_a_subscription_of_tryton_only_its_end_is_ours_and_the_shop_has_a_word_for_it() -> None:
+    subscriptions = read({"kind": "tryton"}).entity("subscriptions")
+    shop = read({"kind": "woocommerce"}).entity("subscriptions")
+    assert subscriptions is not None
+    assert subscriptions.map is not None
+    assert shop is not None
+    assert shop.write is not None
+    assert not subscriptions.map.creates
+    mapping = CompiledMapping(ENTITIES["subscription"], subscriptions.map)
+    states = ("draft", "quotation", "running", "closed", "cancelled")
+    told = [mapping.apply({"state": state}).header for state in states]
+    assert told == [(None,), (None,), (None,), ("terminated",), ("terminated",)]
+    assert shop.write.values["transition_status"]["terminated"] == "pending-cancel"
+
+
+@pytest.mark.parametrize(
+    ("record", "left_out"),
+    [
+        ({"type": "out", "number": "7", "state": "posted"}, None),
+        ({"type": "out", "number": "7", "state": "cancelled"}, None),
+        ({"type": "out", "number": None, "state": "cancelled"}, "left out: $.number is empty"),
+        ({"type": "out", "number": None, "state": "draft"}, "left out: $.number is empty"),
+        (
+            {"type": "out", "number": "7", "state": "validated"},
+            "left out: $.state is 'validated', not posted or paid or cancelled",
+        ),
+        ({"type": "in", "number": "7", "state": "posted"}, "left out: $.type is 'in', not out"),
+    ],
+)
+def test_an_invoice_of_tryton_is_a_document_when_it_is_a_customers_and_has_its_number(
+    record: dict[str, Any], left_out: str | None
+) -> None:
+    invoices = read({"kind": "tryton"}).entity("invoices")
+    assert invoices is not None
+    assert invoices.map is not None
+    assert RecordFilter(invoices.map.where, ()).reason(record) == left_out
+
+
 def test_what_is_written_lies_above_the_preset_key_by_key() -> None:
     shop = read({"kind": "woocommerce", "entities": {"orders": {"read": {"paging": {"size": 50}}, "topics": []}}})
     orders, customers = shop.entity("orders"), shop.entity("customers")
@@ -274,6 +325,6 @@ def test_the_schema_knows_a_field_as_a_path_or_a_mapping() -> None:
 def test_the_examples_of_the_documentation_are_right() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "connectors:" in block]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         assert check(read_text(block, name="configuration.md")).errors == ()
