@@ -83,7 +83,7 @@ def drift_command(  # noqa: PLR0913  one parameter for each option
     connection_code: Annotated[str | None, typer.Option("--connection", metavar="CODE", help="Only this connection.")] = None,
     paths: Annotated[list[str] | None, typer.Option("--accept", metavar="PATH", help="This field is known now.")] = None,
     stream: Annotated[str | None, typer.Option(help="With --accept: only in this stream.")] = None,
-    reason: Annotated[str, typer.Option(help="With --accept: why; it is kept in the audit trail.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; --accept needs it, it is kept in the audit trail.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Those that were accepted too.")] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,

@@ -202,15 +202,23 @@ def journey_command(
 
 @app.command("audit")
 def audit_command(
-    check: Annotated[bool, typer.Option("--verify", help="Prove that no row was changed or removed.")] = False,
+    check: Annotated[
+        bool, typer.Option("--verify", help="Check that each row is as its hash says and follows the one before it.")
+    ] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List who corrected and relaunched what and why, the oldest first. Example: erpcrm inbox audit --verify"""
+    """List who corrected, relaunched or decided what, or undid a deletion, and why, the oldest first.
+
+    --verify does not see rows that were cut off at the end. Keep the last hash that it prints in another place: while a row has
+    it as row_hash and --verify finds nothing, everything up to that row is as it was.
+
+    Example: erpcrm inbox audit --verify
+    """
     with open_database() as engine:
         if check:
             count, last = inbox_correction.verify(engine)
-            typer.echo(f"{count} rows, nothing was changed or removed; the last hash is {last}")
+            typer.echo(f"{count} rows, each is as its hash says and follows the one before it; the last hash is {last}")
             return
         rows = [_audit_row(number, link) for number, link in inbox_correction.listed(engine)]
     show_rows(rows, AUDIT, as_json=as_json, as_csv=as_csv, empty="no corrections")

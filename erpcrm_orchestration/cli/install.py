@@ -12,7 +12,10 @@ PACKAGE = "erpcrm_orchestration.cli"
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("database:migrate_command", "Bring the database to this program's schema. Doing it again changes nothing."),
-    "up": ("up:up_command", "Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI, board."),
+    "up": (
+        "up:up_command",
+        "Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI, board, receiver of webhooks.",
+    ),
     "env": ("up:env_command", "Print what Dagster's own commands need, for the shell."),
     "demo": ("demo:demo_command", "Run the simulated company Meridian Pro on the embedded database, until Ctrl-C."),
     "doctor": ("doctor:doctor_command", "Look at everything that may be wrong here; exit with 1 when something is."),

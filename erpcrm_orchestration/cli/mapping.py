@@ -40,7 +40,9 @@ Day = Annotated[str, typer.Option("--valid-from", metavar="DAY", help="The first
 
 @app.command("worklist")
 def worklist_command(dossier: DossierOption = None, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
-    """List words without a mapping and missing parents: what blocks most records first, with the command that ends it.
+    """List words without a mapping and missing parents: what blocks most records first, with the command for it.
+
+    In the command of a word OURS is what it means here, and the dots are the reason.
 
     Example: erpcrm mapping worklist --dossier 998
     """

@@ -45,7 +45,7 @@ def reconcile_command(  # noqa: PLR0913  one parameter for each option
         int, typer.Option(min=0, metavar="RECORDS", help="With --repair: so many that are gone there may be deleted.")
     ] = 0,
     undo: Annotated[str | None, typer.Option("--undo-deletes", metavar="ENTITY", help="Let deleted ones live again.")] = None,
-    reason: Annotated[str, typer.Option(help="With --undo-deletes: why; it is kept in the audit trail.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; --undo-deletes needs it, it is kept in the audit trail.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Compare what the systems hold with what we hold: 0 equal, 1 differences, 3 a system could not be read.

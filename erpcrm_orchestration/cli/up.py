@@ -1,4 +1,4 @@
-"""`erpcrm up`: database, code server, daemon, web servers and board, until Ctrl-C; `erpcrm env` for Dagster's own commands."""
+"""`erpcrm up`: database, code server, daemon, web servers, board, receiver, until Ctrl-C; `erpcrm env` for Dagster itself."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Extra = Callable[[Deployment], dict[str, str]]
 def up_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the board.")] = PORT,
     webhook_port: Annotated[
-        int, typer.Option(min=0, max=65535, envvar="ERPCRM_WEBHOOK_PORT", help="Port of the webhook receiver.")
+        int, typer.Option(min=0, max=65535, envvar="ERPCRM_WEBHOOK_PORT", help="Port of the receiver of webhooks.")
     ] = WEBHOOK_PORT,
 ) -> None:
-    """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI, board.
+    """Run everything on this machine until Ctrl-C: database, code server, daemon, Dagster UI, board, receiver of webhooks.
 
     People use the board; Dagster's UI is behind it, for those who may see the whole installation.
 
-    The receiver of webhooks runs with them when a connection has a webhook_secret at the start.
+    The receiver runs when a connection has a webhook_secret at the start; systems send to /webhooks/<connection> of its port.
 
     Example: erpcrm up --port 3000
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -343,11 +343,11 @@ def test_while_another_run_works_the_next_round_integrates_the_correction(
     assert company.rows("hub.order_header")[0]["total"] == Decimal("26.10")
 
 
-def test_corrections_are_chained_and_the_first_broken_row_is_named(
+def test_corrections_are_chained_the_first_broken_row_is_named_and_a_cut_end_is_not_seen(
     company: IntegratedCompany, shop: Shop, engine: sa.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     number = bad_order(company, shop)["message_id"]
-    for total in ("26.10", "26.20", "26.30"):
+    for total in ("26.10", "26.20", "26.30", "26.40"):
         assert run(["inbox", "fix", str(number), "--set", f"total={total}", "--yes", *WHY]) == 0
         number = company.rows("flow.inbox", entity="order")[-1]["message_id"]
     rows = company.rows("audit.correction")
@@ -355,15 +355,23 @@ def test_corrections_are_chained_and_the_first_broken_row_is_named(
     assert [row["previous_hash"] for row in rows[1:]] == [row["row_hash"] for row in rows[:-1]]
     capsys.readouterr()
     assert run(["inbox", "audit", "--verify"]) == 0
-    assert capsys.readouterr().out == f"3 rows, nothing was changed or removed; the last hash is {rows[-1]['row_hash']}\n"
+    said = "4 rows, each is as its hash says and follows the one before it; the last hash is"
+    assert capsys.readouterr().out == f"{said} {rows[-1]['row_hash']}\n"
     assert run(["inbox", "audit", "--json"]) == 0
-    assert [one["actor"] for one in json.loads(capsys.readouterr().out)] == ["ann"] * 3
+    assert [one["actor"] for one in json.loads(capsys.readouterr().out)] == ["ann"] * 4
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
         connection.execute(sa.text("UPDATE audit.correction SET reason = 'x'"))
-    for change in ("UPDATE audit.correction SET reason = 'x'", "DELETE FROM audit.correction"):
+
+    def tamper(change: str, row: Mapping[str, Any]) -> None:
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE audit.correction DISABLE TRIGGER USER"))
-            connection.execute(sa.text(f"{change} WHERE correction_id = :number"), {"number": rows[1]["correction_id"]})
+            connection.execute(sa.text(f"{change} WHERE correction_id = :number"), {"number": row["correction_id"]})
+
+    tamper("DELETE FROM audit.correction", rows[3])
+    assert run(["inbox", "audit", "--verify"]) == 0
+    assert capsys.readouterr().out == f"{said.replace('4', '3')} {rows[2]['row_hash']}\n"
+    for change in ("UPDATE audit.correction SET reason = 'x'", "DELETE FROM audit.correction"):
+        tamper(change, rows[1])
         assert run(["inbox", "audit", "--verify"]) == 1
         broken = rows[1] if change.startswith("UPDATE") else rows[2]
         assert capsys.readouterr().err.startswith(f"E-COR-012 audit row {broken['correction_id']}: ")
