@@ -81,7 +81,7 @@ def _cursor_moves_before_the_inbox(patch: Patch) -> None:
                 self._finish(connection, cursor, span, bound, self.work.clock.now())
             with self.work.engine.begin() as connection:
                 (cursor,) = open_cursors(connection, cursor.source_code, cursor.stream, [cursor.dossier_code], 0)
-        polling.failpoint("poll.after_insert")
+        polling.failpoint(f"poll.cursor_moved.{self.stream.name}")
         take(self, page, cursor, span, bound)
 
     patch.setattr(StreamReader, "_take", early)
