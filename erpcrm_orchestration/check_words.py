@@ -43,6 +43,10 @@ def recoveries(say: Translator) -> tuple[str, ...]:
             "List them: erpcrm inbox list --dossier CODE --state REJECTED; then erpcrm inbox fix or erpcrm inbox relaunch. "
             "Conflicts: erpcrm conflicts list --dossier CODE."
         ),
+        _(
+            "List them: erpcrm work list --dossier CODE --event outbound; then erpcrm work requeue, "
+            "or erpcrm work drop what is not to be told."
+        ),
         _("Map or accept the new field, add the word to the mapping, then erpcrm config apply."),
         _("Compare the order with the shop: erpcrm inbox show MESSAGE --dossier CODE; correct it at the source."),
     )

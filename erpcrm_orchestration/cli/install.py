@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Compare what the systems hold with what we hold: 0 equal, 1 differences, 3 a system could not be read.",
     ),
     "fetch": ("fetch:fetch_command", "Fetch one record of a system."),
-    "work": ("work:app", "Requests of ours to the systems: list, requeue."),
+    "work": ("work:app", "Requests of ours to the systems: list, requeue, drop."),
     "connections": ("connections:app", "The connections to other systems: list, resume, drift."),
     "order": ("order:app", "Execution orders of background routines: add, list, show, cancel, retry, programs."),
     "audience": ("routines:audience", "The audiences of routines: preview."),

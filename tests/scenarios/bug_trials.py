@@ -233,7 +233,7 @@ DEATHS: Mapping[str, Trial] = {
 }
 """Bugs that need a death; nobody sees them before."""
 STORIES: Mapping[str, Trial] = {
-    "cursor_moves_before_the_inbox": killed_at("poll.cursor_moved.orders"),
+    "cursor_moves_before_the_inbox": killed_at("poll.cursor_moved.orders", "poll.cursor_moved.orders"),
     "no_fence": stands_still,
     "lease_of_the_living_is_taken": two_at_once,
     "work_of_the_living_is_taken": slow_request,
