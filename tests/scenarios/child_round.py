@@ -1,4 +1,4 @@
-"""A process that does rounds as a run does, to be killed; a seeded bug may be built into it."""
+"""Processes to be killed: one that does a round as a run does, and a backfill. A seeded bug may be built into the first."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,11 +16,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from erpcrm_orchestration.domain import failpoint as failpoints
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import GeneralParameters
 from erpcrm_orchestration.domain.connection import Connection, Connector
-from erpcrm_orchestration.domain.failpoint import VARIABLE
 from erpcrm_orchestration.domain.received import Received, Via
+from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.services.round import Round, work_round
 from erpcrm_orchestration.store.configuration import adapter
 from erpcrm_orchestration.store.engine import create_engine
@@ -30,18 +32,34 @@ from tests.scenarios.seeded_bugs import plant
 for _kind in (GeneralParameters, Connector, Connection):
     adapter(_kind)
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([__name__])
+_act = failpoints._act
+
+FAILED, FENCED = 3, 4
+"""The exit codes of a round that told failures, and of one that told that its lease was taken over."""
 
 
 def start(
     url: str, now: datetime, run_id: str, environment: Mapping[str, str], *, failpoint: str = "", bug: str = "",
-    stray: bool = False,
+    stray: bool = False, reading: bool = True,
 ) -> BaseProcess:  # fmt: skip
-    """Start a process that does one round of dossier 998; it exits with 3 when something failed.
+    """Start a process that does one round of dossier 998.
 
-    `stray`: an old version of an order comes in again first, as a late webhook would bring it.
+    `stray`: an old version of an order comes in again first, as a late webhook would bring it. Without `reading` the round
+    works the inbox only.
     """
-    made = _processes.Process(target=_work, args=(url, now, run_id, dict(environment), failpoint, bug, stray), daemon=True)
+    job = Round(FixedClock(now), dict(environment), run_id=run_id, reading=reading)
+    return _started(_work, url, job, failpoint, bug, stray)
+
+
+def start_replay(url: str, now: datetime, run_id: str, entities: Sequence[str], *, failpoint: str) -> BaseProcess:
+    """Start a process that makes these entities of dossier 998 anew from the inbox."""
+    return _started(_replay, url, Replay(FixedClock(now), run_id), list(entities), failpoint)
+
+
+def _started(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    # Here, because only the last one who asks before the first process is heard: a kill is not to meet an import.
+    _processes.set_forkserver_preload([__name__])
+    made = _processes.Process(target=target, args=arguments, daemon=True)
     made.start()
     return made
 
@@ -52,6 +70,13 @@ def wait_until_stopped(process: BaseProcess) -> None:
     while Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
         assert time.monotonic() < deadline, "the process never stopped"
         time.sleep(0.02)
+
+
+def go_to_next_stop(process: BaseProcess) -> None:
+    """Let the process run on to the next failpoint at which it stands still."""
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGCONT)
+    wait_until_stopped(process)
 
 
 def go_on(process: BaseProcess) -> int | None:
@@ -65,17 +90,39 @@ def go_on(process: BaseProcess) -> int | None:
     return process.exitcode
 
 
-def _work(url: str, now: datetime, run_id: str, environment: Mapping[str, str], failpoint: str, bug: str, stray: bool) -> None:
-    os.environ[VARIABLE] = failpoint
-    with open(os.devnull, "w", encoding="utf-8") as nothing:
-        os.dup2(nothing.fileno(), sys.stderr.fileno())
+def _work(url: str, job: Round, armed: str, bug: str, stray: bool) -> None:
     if bug:
         plant(bug, pytest.MonkeyPatch())
-    engine = create_engine(url)
+    engine = prepared(url, armed)
     if stray:
-        receive_again(engine, now)
-    done = work_round(engine, ["998"], Round(FixedClock(now), environment, run_id=run_id))
-    sys.exit(3 if any(one.failures for one in done.values()) else 0)
+        receive_again(engine, job.clock.now())
+    done = work_round(engine, ["998"], job)
+    codes = {failure.code for one in done.values() for failure in one.failures}
+    sys.exit(FENCED if "E-FENCE-001" in codes else FAILED if codes else 0)
+
+
+def _replay(url: str, job: Replay, entities: Sequence[str], armed: str) -> None:
+    replay(prepared(url, armed), ["998"], entities, job)
+
+
+def prepared(url: str, armed: str) -> sa.Engine:
+    """Arm failpoints, be silent, and return an engine of this process."""
+    os.environ[failpoints.VARIABLE] = armed
+    failpoints._act = _exactly
+    with open(os.devnull, "w", encoding="utf-8") as nothing:
+        os.dup2(nothing.fileno(), sys.stderr.fileno())
+    return create_engine(url)
+
+
+def _exactly(name: str, action: str) -> None:
+    """Do what a failpoint does, but stop the thread that met it: a stop of the process may reach another thread before it.
+
+    The one that met it would go on for some milliseconds then, through the commit behind the failpoint.
+    """
+    if action == "stop":
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+    else:
+        _act(name, action)
 
 
 def receive_again(engine: sa.Engine, now: datetime) -> None:

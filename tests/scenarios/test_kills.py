@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Collection
@@ -14,18 +15,30 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 import sqlalchemy as sa
 
+from erpcrm_orchestration.demo.shop_api import Shop
+from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.errors import StoreError
+from erpcrm_orchestration.domain.received import Received
 from erpcrm_orchestration.services.leases import TTL
 from erpcrm_orchestration.services.mail import deliver_due
+from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.store import schema
 from erpcrm_orchestration.store.embedded import EmbeddedServer
 from erpcrm_orchestration.store.engine import create_engine, reported
 from erpcrm_orchestration.store.mail import release
 from tests.company import Company, ago
+from tests.integrated_company import SIGNED, IntegratedCompany, at_shop, shop_company
 from tests.mailbox import Mailbox
+from tests.scenarios.bug_trials import arrives
+from tests.scenarios.child_receiver import start_receiver
 from tests.scenarios.child_refresh import start
+from tests.scenarios.child_round import go_to_next_stop, start_replay, wait_until_stopped
+from tests.scenarios.child_round import start as start_round
+from tests.scenarios.crash_harness import NEEDED, STEP, crashing_company
+from tests.webhook_receiver import Receiver, running_receiver
 
 CODES = ("001", "002", "998")
 ALL_DAY = {"days": [1, 2, 3, 4, 5, 6, 7], "duration_min": 1439, "frequency_min": 15, "start": datetime.min.time()}
@@ -40,6 +53,7 @@ FAILPOINTS = (
     "refresh_after_commit",
     "refresh_before_mail",
 )
+SECRET = "whsec_killed"  # noqa: S105 - of a test
 DEAD = {"kill": -signal.SIGKILL, "term": -signal.SIGTERM, "raise": 1}
 
 
@@ -133,6 +147,97 @@ def test_F10_a_stopped_process_that_comes_back_finds_its_lease_gone(late: Compan
     assert_state_is_the_sources(late, mailbox, evaluations=1)
 
 
+FETCHES = ("fetch.claimed", "fetch.answered", "fetch.before_commit")
+
+
+@pytest.mark.parametrize("failpoint", FETCHES)
+def test_F1_F4_a_process_killed_while_it_fetches_a_missing_parent_loses_and_doubles_nothing(
+    engine: sa.Engine, clock: FixedClock, failpoint: str
+) -> None:
+    """A webhook brings an order of a customer and a product that nobody has read; they are fetched, by the next process."""
+    with crashing_company(engine, clock, 1, keys=False, of_the_shop=NEEDED) as harness:
+        made = harness.shop.add_order([(harness.products[0], 1)], customer_id=harness.customer)
+        arrives(harness, Received(str(made["id"]), harness.shop.orders.entry(made["id"]).body.decode(), clock.now()))
+        company, url = harness.company, engine.url.render_as_string(hide_password=False)
+        dying = start_round(url, clock.now(), "dying", company.environment, failpoint=f"{failpoint}:kill", reading=False)
+        assert ended(dying) == DEAD["kill"]
+        assert company.states(entity="order") == ["WAITING"]
+        assert company.rows("hub.customer") == company.rows("hub.product") == []
+        clock.at += STEP
+        done = harness.work("next", reading=False)
+        assert done is not None
+        assert (done.failures, done.fetched) == ([], 2)
+        assert company.states() == ["TRANSFORMED"] * 3
+        assert {row["via"] for row in company.rows("flow.inbox", entity="customer")} == {"on_demand"}
+        assert [row["state"] for row in company.rows("flow.work_item", event="on_demand")] == ["DONE"] * 2
+        assert [len(company.rows(name)) for name in ("hub.customer", "hub.product", "hub.order_header")] == [1, 1, 1]
+        harness.settle()
+        account = harness.account()
+        assert account.is_clean, account
+
+
+def test_F1_B11_a_receiver_killed_before_its_commit_stores_nothing_and_what_is_sent_again_is_stored_once(
+    engine: sa.Engine, clock: FixedClock
+) -> None:
+    """The sender has no answer, and sends the delivery again; so it may come twice."""
+    shop = Shop(clock=clock)
+    with shop_company(engine, clock, shop, SIGNED) as company, socket.create_server(("127.0.0.1", 0)) as listener:
+        company.environment["SHOP_WEBHOOK"] = SECRET
+        body = shop.orders.entry(at_shop(shop)).body
+        url, point = engine.url.render_as_string(hide_password=False), "webhook.before_commit:kill"
+        dying = start_receiver(url, clock.now(), listener, company.environment, failpoint=point)
+        with pytest.raises(requests.ConnectionError):
+            Receiver(f"http://127.0.0.1:{listener.getsockname()[1]}", SECRET).post(body, X_WC_Webhook_Delivery_ID="one")
+        assert ended(dying) == DEAD["kill"]
+        assert company.rows("flow.inbox") == []
+        with running_receiver(engine, company.environment, clock, SECRET) as receiver:
+            answers = [receiver.post(body, X_WC_Webhook_Delivery_ID="one") for _ in range(2)]
+        assert [(one.status_code, one.json()["status"]) for one in answers] == [(200, "stored"), (200, "stored before")]
+        assert company.round()["998"].failures == []
+        assert company.states(entity="order") == ["TRANSFORMED"]
+        assert len(company.rows("hub.order_header")) == 1
+
+
+@pytest.mark.parametrize("batches", range(3))
+def test_F4_a_backfill_that_is_killed_is_made_good_by_the_same_one_again(
+    engine: sa.Engine, clock: FixedClock, batches: int
+) -> None:
+    """Rows that were lost are made anew from the inbox; it dies after so many batches, one of each entity."""
+    shop, entities = Shop(clock=clock), ("customer", "product", "order")
+    with shop_company(engine, clock, shop) as company:
+        customer = shop.add_customer(email="ana@example.com", first_name="Ana", last_name="Durand")
+        at_shop(shop, lines=2, customer_id=customer["id"])
+        assert company.round()["998"].failures == []
+    before, messages = told(company), company.rows("flow.inbox")
+    with engine.begin() as connection:
+        connection.execute(sa.text("TRUNCATE hub.customer, hub.product, hub.order_header CASCADE"))
+    url, point = engine.url.render_as_string(hide_password=False), "replay.before_commit:stop"
+    dying = start_replay(url, clock.now(), "dying", entities, failpoint=point)
+    wait_until_stopped(dying)
+    for _ in range(batches):
+        go_to_next_stop(dying)
+    dying.kill()
+    assert ended(dying) == DEAD["kill"]
+    assert [bool(company.rows(f"hub.{name}")) for name in ("customer", "product", "order_header")] == [
+        number < batches for number in range(3)
+    ]
+    clock.at += TTL
+    for run_id in ("next", "once more"):
+        replay(engine, ["998"], entities, Replay(clock, run_id))
+        assert told(company) == before
+    assert company.rows("flow.inbox") == messages
+    assert company.rows("flow.work_item") == []
+
+
+def told(company: IntegratedCompany) -> dict[str, list[dict[str, object]]]:
+    """Return the rows of an order and of what belongs to it, without the instant at which they were written."""
+    names = ("customer", "product", "order_header", "order_line", "order_tax_line", "address", "entity_meta")
+    return {
+        name: [{key: value for key, value in row.items() if key != "updated_at"} for row in company.rows(f"hub.{name}")]
+        for name in names
+    }
+
+
 @pytest.mark.parametrize("failpoint", ["refresh_after_lease", "refresh_after_state", "refresh_after_commit"])
 def test_F12_a_backend_that_is_terminated_fails_the_process_visibly_and_the_next_does_the_work(
     late: Company, mailbox: Mailbox, failpoint: str
@@ -185,18 +290,6 @@ def test_F13_while_the_server_is_away_the_error_is_one_line_with_host_and_port_a
     late.engine.dispose()
     assert ended(child(late, "run-2")) == 0
     assert_state_is_the_sources(late, mailbox, evaluations=1)
-
-
-def wait_until_stopped(process: BaseProcess) -> None:
-    """Wait until the process has stopped itself at its failpoint."""
-    pid = process.pid
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-        if state == "T":
-            return
-        os.sched_yield()
-    raise AssertionError(f"process {pid} never reached its failpoint")
 
 
 def test_an_embedded_server_with_a_stale_pid_file_of_a_foreign_process_starts_and_leaves_that_process_alone(
