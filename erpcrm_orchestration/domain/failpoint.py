@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 VARIABLE = "ERPCRM_FAILPOINT"
@@ -35,7 +36,8 @@ def _act(name: str, action: str) -> None:
         case "term":
             os.kill(os.getpid(), signal.SIGTERM)
         case "stop":
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # The thread that is here: another one may take a signal of the process, and this one goes on for a moment.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         case "exit":
             os._exit(70)
         case "sleep":

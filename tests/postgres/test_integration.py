@@ -353,7 +353,7 @@ def test_a_parent_that_is_missing_for_a_day_gives_the_order_up(company: Integrat
 def test_503_is_tried_again_after_1_2_4_8_and_16_minutes_and_then_given_up(company: IntegratedCompany, shop: Shop) -> None:
     """B28 B30 F18"""
     order = shop.order(at_shop(shop))
-    shop.faults.arm("500", times=6, path="/wp-json/wc/v3/products/")
+    shop.faults.arm("503", times=6, path="/wp-json/wc/v3/products/")
     waits = []
     deliver(company, "orders", order_at(order, 1))
     while (item := company.rows("flow.work_item")[0])["state"] == "RETRY":

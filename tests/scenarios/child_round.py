@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -16,10 +15,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from erpcrm_orchestration.domain import failpoint as failpoints
 from erpcrm_orchestration.domain.clock import FixedClock
 from erpcrm_orchestration.domain.configuration import GeneralParameters
 from erpcrm_orchestration.domain.connection import Connection, Connector
+from erpcrm_orchestration.domain.failpoint import VARIABLE
 from erpcrm_orchestration.domain.received import Received, Via
 from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.services.round import Round, work_round
@@ -32,7 +31,6 @@ from tests.scenarios.seeded_bugs import plant
 for _kind in (GeneralParameters, Connector, Connection):
     adapter(_kind)
 _processes = multiprocessing.get_context("forkserver")
-_act = failpoints._act
 
 FAILED, FENCED = 3, 4
 """The exit codes of a round that told failures, and of one that told that its lease was taken over."""
@@ -107,22 +105,10 @@ def _replay(url: str, job: Replay, entities: Sequence[str], armed: str) -> None:
 
 def prepared(url: str, armed: str) -> sa.Engine:
     """Arm failpoints, be silent, and return an engine of this process."""
-    os.environ[failpoints.VARIABLE] = armed
-    failpoints._act = _exactly
+    os.environ[VARIABLE] = armed
     with open(os.devnull, "w", encoding="utf-8") as nothing:
         os.dup2(nothing.fileno(), sys.stderr.fileno())
     return create_engine(url)
-
-
-def _exactly(name: str, action: str) -> None:
-    """Do what a failpoint does, but stop the thread that met it: a stop of the process may reach another thread before it.
-
-    The one that met it would go on for some milliseconds then, through the commit behind the failpoint.
-    """
-    if action == "stop":
-        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-    else:
-        _act(name, action)
 
 
 def receive_again(engine: sa.Engine, now: datetime) -> None:
