@@ -7,6 +7,8 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
+from erpcrm_orchestration.domain.entity import ENTITIES
+from erpcrm_orchestration.services.replay import Replay, replay
 from erpcrm_orchestration.store import integration_schema as tables
 from erpcrm_orchestration.store.work import requeue
 from tests.integrated_company import CONNECTORS
@@ -339,3 +341,22 @@ def test_a_record_that_came_in_before_its_creation_was_tried_again_is_there_and_
         "product": ("SUPERSEDED", "the system has the record"),
     }
     assert len(outbound.erp.records("products")) == len(outbound.erp.orders) == 1
+
+
+def test_a_backfill_tells_no_system_anything(outbound: TradingCompany) -> None:
+    """Everything is made anew from the inbox, with a price changed here behind everybody's back: nothing is queued or sent."""
+    outbound.order()
+    outbound.rounds(3)
+    with outbound.company.engine.begin() as connection:
+        connection.execute(sa.update(tables.entity_table["product"]).values(price="1.00"))
+    changes, cursors = outbound.company.rows("flow.work_item"), outbound.company.rows("flow.source_cursor")
+    logs = [one.log for one in (outbound.shop, outbound.erp, outbound.crm)]
+    for log in logs:
+        log.clear()
+    tallies = replay(outbound.company.engine, ["998"], list(ENTITIES), Replay(outbound.company.clock, "backfill"))
+    assert tallies["998", "order"].transformed == 2, "of the shop and of the ERP"
+    assert str(outbound.company.rows("hub.product")[0]["price"]) == "12.50"
+    assert [log.requests for log in logs] == [[], [], []]
+    assert (outbound.company.rows("flow.work_item"), outbound.company.rows("flow.source_cursor")) == (changes, cursors)
+    outbound.rounds(2)
+    assert {request.method for log in logs for request in log.requests} == {"GET"}
