@@ -138,13 +138,13 @@ def _dagster_settings() -> str:
     return yaml.safe_dump({**yaml.safe_load(ours), **own}, sort_keys=False)
 
 
-def free_port(wanted: int) -> int:
-    """Return the wanted port of loopback when nobody listens there; raise InputError E-RUN-002 otherwise."""
+def free_port(wanted: int, *, option: str = "--port") -> int:
+    """Return the wanted port of loopback when nobody listens there; raise InputError E-RUN-002 with the option otherwise."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
         except OSError as error:
-            raise InputError("E-RUN-002", f"127.0.0.1:{wanted}", "something listens there", "give another --port") from error
+            raise InputError("E-RUN-002", f"127.0.0.1:{wanted}", "something listens there", f"give another {option}") from error
         port: int = probe.getsockname()[1]
         return port

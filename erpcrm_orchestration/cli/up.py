@@ -130,7 +130,10 @@ def running(
             is_ours = _is_embedded()
             added = extra(deployment) if extra else {}
             children = deployment.children()
-            receivers = [deployment.receiver(free_port(webhook_port))] if _expects_webhooks(deployment.database) else []
+            receivers = []
+            if _expects_webhooks(deployment.database):
+                webhook_port = free_port(webhook_port, option="--webhook-port")
+                receivers = [deployment.receiver(webhook_port)]
             for child in (*children, *receivers):
                 child.environment = {**child.environment, **added}
             say("code server: starting")
@@ -145,6 +148,7 @@ def running(
                 for child in receivers:
                     child.start()
                     group.children.append(child)
+                    say(f"webhooks: http://127.0.0.1:{webhook_port}/webhooks/<connection>")
                 yield deployment, group
     finally:
         if is_ours:

@@ -25,7 +25,10 @@ def webhooks() -> None:
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = WEBHOOK_PORT,
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, envvar="ERPCRM_WEBHOOK_PORT", help="Port to listen on; 0 takes a free one."),
+    ] = WEBHOOK_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on; a proxy with TLS stands before it.")] = "127.0.0.1",
 ) -> None:
     """Receive webhooks at /webhooks/<connection> until Ctrl-C.

@@ -359,11 +359,15 @@ def shop_with_webhooks(company: Company) -> Iterator[bytes]:
         yield shop.orders.entry(order["id"]).body
 
 
-def receiver_of(home: Path) -> Receiver:
-    """Return the receiver of webhooks that a deployment runs, when it has said where it is."""
-    log = home / "logs" / "webhooks.log"
-    told = wait_for(lambda: log.exists() and re.search(r"http://\S+(?=/webhooks/)", log.read_text()), 30, "its address")
-    return Receiver(told[0], WEBHOOK_SECRET)
+def receiver_of(deployment: RunningDeployment) -> Receiver:
+    """Return the receiver of webhooks that a deployment runs, when that listens where the deployment said that it would be."""
+    said = re.search(
+        r"^webhooks: (http://\S+)/webhooks/<connection>$", deployment.output.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert said, deployment.output.read_text(encoding="utf-8")
+    log = deployment.home / "logs" / "webhooks.log"
+    wait_for(lambda: log.exists() and said[1] in log.read_text(encoding="utf-8"), 30, "the receiver's address")
+    return Receiver(said[1], WEBHOOK_SECRET)
 
 
 def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goes_on(
@@ -398,7 +402,7 @@ def test_F9_SIGTERM_stops_everything_and_frees_the_leases_and_a_second_start_goe
         with shop_with_webhooks(company) as order:
             stopped.start(ERPCRM_WEBHOOK_PORT="0", SHOP_WEBHOOK=WEBHOOK_SECRET)
             wait_for(lambda: company.state("998"), 120, "the refresh that was cut off is redone")
-            assert receiver_of(home).post(order).status_code == 200
+            assert receiver_of(stopped).post(order).status_code == 200
             with engine.connect() as connection:
                 assert connection.execute(sa.text("SELECT count(*) FROM flow.inbox WHERE entity = 'order'")).scalar_one() == 1
             engine.dispose()
