@@ -57,6 +57,8 @@ ROUNDS = int(os.environ.get("CRASH_ROUNDS", "300"))
 """Rounds that die for every change; `make crash` kills as many as it is told. A round that outlives its kill is one more."""
 MOST_ROUNDS = 2
 """So many rounds are begun for one that is to die, at most."""
+IN_PEACE = 15
+"""Every so many rounds one comes to its end: else what waits to be delivered would grow for ever, and few die delivering."""
 SEED = int(os.environ.get("CRASH_SEED", "20261122"))
 MOST_LOST = 4
 """After so many attempts no answer is lost: what is given up after the last one is meant to be, and not what is looked for."""
@@ -128,6 +130,8 @@ class CrashHarness:
             self.live()
             self.disturb()
             self.die(number)
+            if number % IN_PEACE == IN_PEACE - 1:
+                self.work(f"peace-{number}")
         self.erp.faults.clear()
         self.shop.faults.clear()
         self.settle()
