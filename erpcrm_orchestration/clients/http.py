@@ -28,6 +28,10 @@ PASSING = frozenset({408, 425, 429})
 LATER = "it is tried again"
 
 
+class AnswerTooLarge(PermanentFailure):
+    """The request has left and its answer is larger than is read: what was asked for may have been carried out."""
+
+
 class AnswerLost(TransientFailure):
     """The request has left and no whole answer came back: it may have been carried out."""
 
@@ -178,7 +182,7 @@ class HttpSession:
             held += piece
             if len(held) > self.limits.largest_bytes:
                 found = f"an answer of more than {self.limits.largest_bytes / 1_000_000:g} MB"
-                raise PermanentFailure("E-SRC-012", where, found, "ask for smaller pages, or raise max_answer_mb")
+                raise AnswerTooLarge("E-SRC-012", where, found, "ask for smaller pages, or raise max_answer_mb")
         return bytes(held)
 
     def _pace(self) -> None:

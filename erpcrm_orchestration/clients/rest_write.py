@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 from erpcrm_orchestration.clients.frame import WriterFrame, several
-from erpcrm_orchestration.clients.http import Answer, AnswerLost, Request, require_json
+from erpcrm_orchestration.clients.http import Answer, AnswerLost, AnswerTooLarge, Request, require_json
 from erpcrm_orchestration.clients.json_page import Slices
 from erpcrm_orchestration.clients.rest_record import identity
 from erpcrm_orchestration.clients.rest_request import filled, lacks_value, text
@@ -44,8 +44,6 @@ class Writer(WriterFrame):
         answer = self._sent(call, change, values)
         if answer.status == 409:
             return self._existing(answer, call, change, values)
-        if answer.status >= 500 and answer.status not in NOTHING_HAPPENED:
-            raise UnknownOutcome(self._failure(answer))
         body = self._accepted(answer)
         try:
             return Written(identity(body, self._writing.created_id), answer=body)
@@ -71,11 +69,15 @@ class Writer(WriterFrame):
         name = self._writing.idempotency_header
         headers = {**request.headers, name: change.idempotency_key} if name else request.headers
         try:
-            return self._session.exchange(
+            answer = self._session.exchange(
                 Request(request.method, request.address, request.query, headers, request.body, request.label)
             )
-        except AnswerLost as lost:
+        except (AnswerLost, AnswerTooLarge) as lost:
             raise UnknownOutcome(lost) from None
+        # 303 leads to what was made of the request.
+        if answer.status == 303 or (answer.status >= 500 and answer.status not in NOTHING_HAPPENED):
+            raise UnknownOutcome(self._failure(answer))
+        return answer
 
     def _accepted(self, answer: Answer) -> dict[str, object]:
         """Return the body of an answer of success; raise what the status or an error in the body stands for."""
@@ -107,7 +109,10 @@ class Writer(WriterFrame):
         raise failure.as_refusal()
 
     def _without_id(self, answer: Answer, values: Mapping[str, object]) -> Written:
-        found = self._look(values) if self._can_look(values) else None
+        try:
+            found = self._look(values) if self._can_look(values) else None
+        except SourceError as failure:
+            raise UnknownOutcome(failure) from None
         if found is not None:
             return Written(found[0])
         told = f"created, but no id at {self._writing.created_id}"

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Unreadable(PermanentFailure):
-    """The answer is no JSON: it is not the server's own, and does not tell whether the call was carried out."""
+    """The answer is not the server's own, no JSON or another one: it does not tell whether the call was carried out."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ class TrytonSession:
         if content.get("error"):
             raise told(content["error"], answer.where)
         if "result" not in content:
-            raise PermanentFailure(
-                "E-SRC-055", answer.where, "neither a result nor an error", "check the url of the connection"
-            )
+            raise Unreadable("E-SRC-055", answer.where, "neither a result nor an error", "check the url of the connection")
         return content["result"]
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from erpcrm_orchestration.clients.frame import WriterFrame, several
-from erpcrm_orchestration.clients.http import AnswerLost
+from erpcrm_orchestration.clients.http import AnswerLost, AnswerTooLarge
 from erpcrm_orchestration.clients.rest_request import filled
 from erpcrm_orchestration.clients.tryton_json import as_field, plain, typed
 from erpcrm_orchestration.clients.tryton_rpc import TrytonSession, Unreadable
@@ -61,7 +61,7 @@ class TrytonWriter(WriterFrame):
         self._session.begin()
         try:
             return self._session.model(model, method, arguments, context).value
-        except (AnswerLost, Unreadable) as lost:
+        except (AnswerLost, AnswerTooLarge, Unreadable) as lost:
             raise UnknownOutcome(lost) from None
         except SourceError as failure:
             raise failure.as_refusal() from None

@@ -38,7 +38,7 @@ from erpcrm_orchestration.store.inbox import StreamKey
 from erpcrm_orchestration.store.logbook import LogbookLine, write_lines
 from erpcrm_orchestration.store.outbound import Sent, is_deleted, record_sent, sent_to
 from erpcrm_orchestration.store.records import load_records
-from erpcrm_orchestration.store.shared_fields import Place, keep_told
+from erpcrm_orchestration.store.shared_fields import Place, forget_sent, keep_told
 from erpcrm_orchestration.store.units import load_ratios, product_units
 from erpcrm_orchestration.store.work import Item, Turn, claim_work, close_work, give_back, note_sending
 
@@ -100,6 +100,7 @@ class DeliveryAttempt:
     def __init__(self, work: Work, one: Connected, client: ConnectorClient, item: Item, result: Deliveries) -> None:
         self.work, self.one, self.client, self.item, self.result = work, one, client, item, result
         self.stream = one.connector.entity(item.stream)
+        self.was_in_doubt, self.is_sent = item.in_doubt, False
 
     def run(self) -> bool:
         """Return False when the system has to be left alone."""
@@ -114,6 +115,7 @@ class DeliveryAttempt:
             if missing:
                 self._wait_for(missing)
                 return True
+            self.is_sent = True
             written = self.client.write(change)
         except UnknownOutcome as lost:
             return self._failed(lost.failure, in_doubt=True)
@@ -124,7 +126,7 @@ class DeliveryAttempt:
         except Exception as unforeseen:
             # The boundary of one record: what nobody foresaw parks it with its reason, and the others go on.
             found = f"{type(unforeseen).__name__} while it was written"
-            return self._failed(PermanentFailure("E-OUT-009", self._where(), found, "report it"), in_doubt=True)
+            return self._failed(PermanentFailure("E-OUT-009", self._where(), found, "report it"), in_doubt=self.is_sent)
         failpoint("delivery.written")
         self._settle(target, written, change.external_id)
         failpoint("delivery.settled")
@@ -139,7 +141,10 @@ class DeliveryAttempt:
         return Target(self.one, self.stream, self.stream.write)
 
     def _is_certain(self, target: Target) -> bool:
-        """True for a creation in doubt of which is known now what became of it: the record came in, or it is not there."""
+        """True for a creation in doubt of which is known now what became of it: the record came in, or it is not there.
+
+        What cannot be looked for is repeated as it was, when its key tells the system that it is the same.
+        """
         key, record_id = target.key, self.item.record_id or 0
         with self.work.engine.connect() as connection:
             known = sent_to(connection, key, [record_id]).get(record_id)
@@ -149,7 +154,12 @@ class DeliveryAttempt:
         if target.writing.find is None:
             return False
         values = with_their_ids(ENTITIES[key.entity], self.item.values, ids)
-        return self.client.look(Change(target.stream, None, values, self.item.dedup_key, doubtful=True)) is None
+        try:
+            return self.client.look(Change(target.stream, None, values, self.item.dedup_key, doubtful=True)) is None
+        except PermanentFailure:
+            if target.writing.idempotency_header is None:
+                raise
+            return False
 
     def _key(self, target: Target, *, is_known: bool) -> str:
         """Return the idempotency key of the change: an update never has that of the creation before it."""
@@ -206,7 +216,9 @@ class DeliveryAttempt:
             if not self.item.in_doubt and (why := self._renew(connection, target, known)):
                 self._leave(connection, why)
                 return None
-            self.item = replace(self.item, dedup_key=self._key(target, is_known=known is not None))
+            if known or not self.was_in_doubt:
+                # A creation that was in doubt keeps its key: an earlier request of it may still be under way.
+                self.item = replace(self.item, dedup_key=self._key(target, is_known=known is not None))
             wanted = self._references
             ids = external_ids(connection, key.dossier_code, key.system_code, wanted)
             values = with_their_ids(entity, self.item.values, ids)
@@ -219,7 +231,8 @@ class DeliveryAttempt:
                 if not note_sending(connection, key.dossier_code, self.item):
                     return None
         external_id = known.external_id if known else None
-        return Change(target.stream, external_id, values, self.item.dedup_key, doubtful=self.item.in_doubt), missing
+        doubtful = self.item.in_doubt or (self.was_in_doubt and known is None)
+        return Change(target.stream, external_id, values, self.item.dedup_key, doubtful=doubtful), missing
 
     def _count_in_base_units(self, values: dict[str, Any]) -> None:
         """Give every line its quantity in the unit of its product; raise PermanentFailure for a ratio that nobody gave."""
@@ -269,7 +282,7 @@ class DeliveryAttempt:
                 self.result.waiting.discard(self.item.work_id)
             wait = now if queued else now + PARENT_WAIT
             error = f"waits for {', '.join(f'{name} {ours}' for name, ours in missing[:5])}"
-            self._close(connection, Outcome(WorkState.QUEUED, wait, error, counts=False), in_doubt=self.item.in_doubt)
+            self._close(connection, Outcome(WorkState.QUEUED, wait, error, counts=False), in_doubt=self.was_in_doubt)
 
     def _settle(self, target: Target, written: Written, external_id: str | None) -> None:
         now, key = self.work.clock.now(), target.key
@@ -285,6 +298,8 @@ class DeliveryAttempt:
                 told = f"its id {found} is another record of ours; make both one where they come from, then requeue or drop it"
                 outcome = Outcome(WorkState.CONFLICT, now, f"E-OUT-003 {self._where()}: {told}")
                 is_blocked = True
+            if written.conflict and self.was_in_doubt:
+                self._forget_sent(connection, key)
             in_doubt = is_blocked or (self.item.in_doubt and outcome.state is WorkState.DONE)
             if self._close(connection, outcome, in_doubt=in_doubt):
                 self._log(connection, key, outcome, found)
@@ -312,10 +327,13 @@ class DeliveryAttempt:
         of, is_refused = self.one.connection, failure.is_refusal
         if in_doubt:
             # Whatever the answer would have said: only looking tells, so it is worth another attempt.
-            failure = TransientFailure(failure.code, failure.where, failure.found, failure.remedy)
+            wish = failure.retry_after_s if isinstance(failure, TransientFailure) else None
+            failure = TransientFailure(failure.code, failure.where, failure.found, failure.remedy, retry_after_s=wish)
         outcome = outcome_of_failure(self.item.work_id, self.item.attempts, failure, now)
-        in_doubt = in_doubt or (self.item.in_doubt and not is_refused)
+        in_doubt = in_doubt or (self.was_in_doubt and not is_refused)
         with self.work.engine.begin() as connection:
+            if is_refused and self.was_in_doubt and self.stream:
+                self._forget_sent(connection, self.one.key(self.stream))
             if self._close(connection, outcome, in_doubt=in_doubt) and self.stream and outcome.state is WorkState.DEAD:
                 self._log(connection, self.one.key(self.stream), outcome, None)
             if not in_doubt or outcome.state is WorkState.DEAD:
@@ -325,6 +343,11 @@ class DeliveryAttempt:
             wishes_rest = connection_state.rest(connection, of, failure, now)
         self._count(outcome)
         return not (wishes_rest or isinstance(failure, CredentialsRefused))
+
+    def _forget_sent(self, connection: sa.Connection, key: StreamKey) -> None:
+        """An earlier attempt may have been carried out although this one was refused: nobody knows what the system holds."""
+        place = Place(key.dossier_code, key.system_code, key.entity, self.work.clock.now())
+        forget_sent(connection, place, [self.item.record_id or 0])
 
     def _close(self, connection: sa.Connection, outcome: Outcome, *, in_doubt: bool = False) -> bool:
         of, now = self.one.connection, self.work.clock.now()

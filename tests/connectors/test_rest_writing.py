@@ -67,11 +67,19 @@ def test_f30_an_answer_that_is_lost_after_sending_is_not_known(rest: RestSystem,
     assert rest.creates == 1
 
 
-@pytest.mark.parametrize("code", [500, 502, 504])
-def test_f30_a_failing_gateway_leaves_a_create_unknown(rest: RestSystem, code: int) -> None:
+@pytest.mark.parametrize("external_id", [None, "7"])
+@pytest.mark.parametrize("code", [303, 500, 502, 504, 520, 524])
+def test_f30_a_failing_gateway_leaves_a_change_unknown(rest: RestSystem, code: int, external_id: str | None) -> None:
     rest.faults.append(status(code))
     with pytest.raises(UnknownOutcome):
-        write(rest)
+        write(rest, external_id=external_id)
+
+
+def test_f30_a_create_whose_answer_is_too_large_is_not_known(rest: RestSystem) -> None:
+    rest.faults.append(raw(b"[" + b" " * 2_000_000 + b"]"))
+    with pytest.raises(UnknownOutcome) as unknown:
+        write(rest, max_answer_mb=1)
+    assert unknown.value.failure.code == "E-SRC-012"
 
 
 @pytest.mark.parametrize("code", [408, 425, 429, 503])
@@ -167,6 +175,9 @@ def test_a_create_whose_answer_has_no_id_is_looked_for(rest: RestSystem) -> None
     assert write(rest).external_id == "1"
     with pytest.raises(UnknownOutcome, match="E-SRC-056"):
         write(rest, how=replace(ORDER, find=None))
+    rest.routes["GET /api/orders"] = lambda _: Reply({}, 503)
+    with pytest.raises(UnknownOutcome, match="E-SRC-047"):
+        write(rest)
 
 
 def test_b35_an_update_is_not_sent_to_a_record_that_forbids_it(rest: RestSystem) -> None:

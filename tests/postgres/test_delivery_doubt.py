@@ -283,3 +283,31 @@ def test_b40_what_a_system_forbids_fails_its_check_until_it_is_dropped(
     assert run(["work", "drop", str(forbidden["work_id"]), *why]) == 0
     assert verdict(outbound, "order").passed
     assert run(["work", "drop", str(forbidden["work_id"]), *why]) == 2
+
+
+def test_f30_what_cannot_be_looked_for_is_repeated_under_its_key(outbound: TradingCompany) -> None:
+    """A lead without e-mail, as the demo's ERP is connected: it knows the key, and nobody else's record is touched."""
+    outbound.erp.add_customer("Existing", email="existing@example.com", external_reference="old")
+    outbound.crm.add("contacts", first_name="Lead", last_name="Without mail", phone="+34 600")
+    outbound.erp.faults.arm("lost_answer", path="/api/v1/customers", method="POST")
+    outbound.company.round()
+    outbound.patiently()
+    assert [state for state, _, _ in work(outbound, "erp")] == ["DONE"]
+    assert [one["name"] for one in outbound.erp.records("customers")] == ["Existing", "Lead Without mail"]
+
+
+def test_f30_a_change_back_is_told_after_one_that_may_have_been_carried_out_was_refused(outbound: TradingCompany) -> None:
+    """The ERP took the second phone and its answer was lost; asked again it refuses it. Back to the first one, it is told."""
+    _, contact = outbound.known_customer()
+    outbound.crm.change("contacts", contact, phone="+33 1 11 11 11 11")
+    outbound.rounds(2)
+    outbound.erp.faults.arm("lost_answer", path="/api/v1/customers/", method="PATCH")
+    outbound.erp.faults.arm("422", path="/api/v1/customers/", method="PATCH")
+    outbound.crm.change("contacts", contact, phone="+33 1 22 22 22 22")
+    outbound.rounds(1)
+    outbound.company.pass_time(1200)
+    outbound.company.round()
+    assert outbound.erp.records("customers")[0]["phone"] == "+33 1 22 22 22 22"
+    outbound.crm.change("contacts", contact, phone="+33 1 11 11 11 11")
+    outbound.patiently()
+    assert outbound.erp.records("customers")[0]["phone"] == "+33 1 11 11 11 11"

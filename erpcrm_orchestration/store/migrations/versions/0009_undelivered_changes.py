@@ -1,4 +1,7 @@
-"""An index of the changes that were given up or that a system forbids, for which every round asks, and words of a view."""
+"""An index of the changes that were given up or that a system forbids, for which every round asks, and words of a view.
+
+What is on its way while the schema is raised is in doubt.
+"""
 
 from __future__ import annotations
 
@@ -20,4 +23,6 @@ def upgrade() -> None:
         schema="flow",
         postgresql_where=sa.text("state IN ('DEAD', 'CONFLICT')"),
     )
+    # A process that dies while it sends left only its lease before.
+    op.execute("UPDATE flow.work_item SET in_doubt = true WHERE event = 'outbound' AND state = 'LEASED'")
     run_script(op.get_bind(), "migration_0009_words")
