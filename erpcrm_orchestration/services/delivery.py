@@ -196,8 +196,12 @@ class DeliveryAttempt:
         return self.item.cause.startswith(REQUIRED)
 
     def _leave(self, connection: sa.Connection, why: str) -> None:
-        of = self.one.connection
         self._close(connection, Outcome(WorkState.SUPERSEDED, self.work.clock.now(), why, counts=False))
+        self._wake_held(connection)
+
+    def _wake_held(self, connection: sa.Connection) -> None:
+        """Let the records go on that waited until it was known whether this change created one of them."""
+        of = self.one.connection
         inbox.wake(connection, of.dossier, of.system, [f"{inbox.OF_DELIVERY}{self.item.entity}"])
 
     def _prepared(self, target: Target) -> tuple[Change, list[Reference]] | None:
@@ -306,7 +310,7 @@ class DeliveryAttempt:
             if (self.item.in_doubt or written.found) and outcome.state is WorkState.DONE:
                 ids = [self.item.record_id or 0]
                 plan(connection, [target], key.entity, ids, cause=f"after:{self.item.work_id}", now=now)
-            inbox.wake(connection, key.dossier_code, key.system_code, [f"{inbox.OF_DELIVERY}{key.entity}"])
+            self._wake_held(connection)
             failpoint("delivery.before_commit")
         self._count(outcome)
 
@@ -337,7 +341,7 @@ class DeliveryAttempt:
             if self._close(connection, outcome, in_doubt=in_doubt) and self.stream and outcome.state is WorkState.DEAD:
                 self._log(connection, self.one.key(self.stream), outcome, None)
             if not in_doubt or outcome.state is WorkState.DEAD:
-                inbox.wake(connection, of.dossier, of.system, [f"{inbox.OF_DELIVERY}{self.item.entity}"])
+                self._wake_held(connection)
             if isinstance(failure, CredentialsRefused):
                 connection_state.stop_connection(connection, of, str(failure), now)
             wishes_rest = connection_state.rest(connection, of, failure, now)

@@ -173,20 +173,22 @@ def requeue(
 
     `not_done`: it is known that they were not carried out, so that none of them is in doubt any more.
     """
-    columns = work_item.c
     certain = {"in_doubt": False} if not_done else {}
     return connection.execute(
         sa.update(work_item)
-        .where(columns.dossier_code == dossier_code, columns.work_id.in_(work_ids), columns.state.in_(["DEAD", "CONFLICT"]))
+        .where(_given_up(dossier_code, work_ids))
         .values(state="QUEUED", attempts=0, not_before=now, closed_at=None, last_error=None, **certain)
     ).rowcount
 
 
 def drop(connection: sa.Connection, dossier_code: str, work_ids: Collection[int]) -> int:
     """Close items that were given up or forbidden as not to be done any more; return how many."""
-    columns = work_item.c
     return connection.execute(
-        sa.update(work_item)
-        .where(columns.dossier_code == dossier_code, columns.work_id.in_(work_ids), columns.state.in_(["DEAD", "CONFLICT"]))
-        .values(state="SUPERSEDED", in_doubt=False)
+        sa.update(work_item).where(_given_up(dossier_code, work_ids)).values(state="SUPERSEDED", in_doubt=False)
     ).rowcount
+
+
+def _given_up(dossier_code: str, work_ids: Collection[int]) -> sa.ColumnElement[bool]:
+    """Return that a work item is one of these and was given up or forbidden."""
+    columns = work_item.c
+    return sa.and_(columns.dossier_code == dossier_code, columns.work_id.in_(work_ids), columns.state.in_(["DEAD", "CONFLICT"]))
